@@ -1,0 +1,3 @@
+//! The `partita` host tool.
+
+fn main() {}

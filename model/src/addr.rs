@@ -1,0 +1,134 @@
+//! Address kinds. A number that a guest gave is an [`Ipa`]; it becomes a [`Pa`] only through the plan's mappings.
+
+use core::fmt;
+
+/// What [`Span`] needs of an address kind.
+pub trait Address: Copy + Ord + fmt::Display {
+    /// Wraps a raw number.
+    fn new(raw: u64) -> Self;
+    /// The raw number.
+    fn raw(self) -> u64;
+}
+
+macro_rules! address {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+        pub struct $name(pub u64);
+
+        impl Address for $name {
+            fn new(raw: u64) -> Self {
+                Self(raw)
+            }
+            fn raw(self) -> u64 {
+                self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "{:#x}", self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, concat!(stringify!($name), "({:#x})"), self.0)
+            }
+        }
+    };
+}
+
+address! {
+    /// A physical address: what leaves the core after all translation.
+    Pa
+}
+address! {
+    /// An intermediate physical address: what a guest takes for a physical one.
+    Ipa
+}
+
+/// 4 KiB, the granule of both translation stages.
+pub const PAGE: u64 = 0x1000;
+
+/// A range of addresses: base and size in bytes. It never wraps: [`Span::new`] refuses that.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Span<A> {
+    /// First address.
+    pub base: A,
+    /// Size in bytes.
+    pub size: u64,
+}
+
+/// A physical range.
+pub type PaSpan = Span<Pa>;
+/// A guest-physical range.
+pub type IpaSpan = Span<Ipa>;
+
+impl<A: Address> Span<A> {
+    /// A range, unless `base + size` exceeds the 64-bit address space.
+    #[must_use]
+    pub fn new(base: A, size: u64) -> Option<Self> {
+        base.raw().checked_add(size)?;
+        Some(Self { base, size })
+    }
+
+    /// From first address to one past the last; empty when `end` is not above `base`.
+    #[must_use]
+    pub fn between(base: A, end: A) -> Self {
+        Self { base, size: end.raw().saturating_sub(base.raw()) }
+    }
+
+    /// One past the last address.
+    #[must_use]
+    pub fn end(&self) -> A {
+        A::new(self.base.raw().saturating_add(self.size))
+    }
+
+    /// Whether the address lies in the range.
+    #[must_use]
+    pub fn contains(&self, address: A) -> bool {
+        address >= self.base && address.raw() - self.base.raw() < self.size
+    }
+
+    /// Whether the whole of `other` lies in the range.
+    #[must_use]
+    pub fn contains_span(&self, other: &Self) -> bool {
+        other.base >= self.base && other.end() <= self.end()
+    }
+
+    /// Whether any address lies in both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.size != 0 && other.size != 0 && self.base < other.end() && other.base < self.end()
+    }
+
+    /// Whether base and size are multiples of `to` (a power of two).
+    #[must_use]
+    pub fn is_aligned(&self, to: u64) -> bool {
+        (self.base.raw() | self.size) & (to - 1) == 0
+    }
+
+    /// The smallest range of whole pages that holds this one.
+    #[must_use]
+    pub fn pages(&self) -> Self {
+        let base = self.base.raw() & !(PAGE - 1);
+        let end = self.end().raw().checked_add(PAGE - 1).unwrap_or(u64::MAX) & !(PAGE - 1);
+        Self { base: A::new(base), size: end - base }
+    }
+}
+
+impl<A: Address> fmt::Display for Span<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.size {
+            0 => write!(f, "{} (empty)", self.base),
+            size => write!(f, "{}-{:#x}", self.base, self.base.raw() + (size - 1)),
+        }
+    }
+}
+
+impl<A: Address> fmt::Debug for Span<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

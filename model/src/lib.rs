@@ -1,0 +1,13 @@
+//! The pure part of Partita: everything that is decided, nothing that is done.
+//!
+//! Parsing, planning, stage-2 table contents, distributor filtering, power states, guest device trees and the
+//! console are plain functions and state machines: (state, input) -> (state, actions). The EL2 image performs the
+//! actions; the host tool prints them; the tests run them. So nothing here may touch hardware, and nothing here
+//! is `unsafe`.
+#![cfg_attr(not(test), no_std)]
+#![forbid(unsafe_code)]
+
+extern crate alloc;
+
+pub mod addr;
+pub mod plan;

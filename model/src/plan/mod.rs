@@ -1,0 +1,31 @@
+//! The plan: what each partition gets, decided once before the first one starts.
+//!
+//! [`Plan::new`] is called with the same inputs by the host tool and by EL2 at boot, so both accept and refuse the
+//! same plans with the same words. A plan is a plain value; nothing in it changes after it was made.
+
+mod types;
+
+pub use types::*;
+
+use crate::addr::PaSpan;
+
+/// What a plan is made from.
+#[derive(Clone, Copy)]
+pub struct Inputs<'a> {
+    /// The firmware's flattened device tree.
+    pub tree: &'a [u8],
+    /// The overlay, flattened (`partitions.dtbo`); none when the tree already contains /partitions.
+    pub overlay: Option<&'a [u8]>,
+    /// The bundle's files (on the host: the images directory).
+    pub files: &'a dyn Files,
+    /// RAM as firmware will hand it over; empty: what the tree's memory nodes say.
+    pub ram: &'a [PaSpan],
+    /// What lies in RAM already and has to stay: the hypervisor, the bundle, the firmware's tree.
+    pub occupied: &'a [Reserved],
+}
+
+/// Where images come from.
+pub trait Files {
+    /// The bytes of a file, if it exists.
+    fn get(&self, name: &str) -> Option<&[u8]>;
+}

@@ -1,0 +1,306 @@
+//! The plan's data: the board as the firmware's tree tells it, and the partitions as the overlay asks for them.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
+
+/// Everything that is decided before the first partition starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The board.
+    pub board: Board,
+    /// The partitions, in the order of the overlay. Their index is the partition's number; VMID = index + 1.
+    pub partitions: Vec<Partition>,
+    /// What the user should know although it stops nothing.
+    pub notes: Vec<String>,
+}
+
+/// What the hypervisor itself needs of the board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Board {
+    /// All cores of the tree, in its order.
+    pub cpus: Vec<Cpu>,
+    /// RAM, sorted by address, without overlaps.
+    pub ram: Vec<PaSpan>,
+    /// What must not be given to a partition although it is RAM, sorted by address.
+    pub reserved: Vec<Reserved>,
+    /// The interrupt controller.
+    pub gic: Gic,
+    /// The UART of /chosen stdout-path, if it is of a kind that EL2 can drive.
+    pub uart: Option<Uart>,
+    /// How firmware is called for PSCI, if it has it.
+    pub psci: Option<Conduit>,
+    /// The four PPIs (INTIDs 16..31) of the timer node: secure, non-secure EL1, virtual, EL2.
+    pub timer_ppis: [u32; 4],
+}
+
+/// A core of the board.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cpu {
+    /// MPIDR affinity fields, as in the tree's `reg` (Aff3 in bits 39..32, Aff2..0 in bits 23..0).
+    pub mpidr: u64,
+    /// Path of its node.
+    pub path: String,
+    /// How it is started.
+    pub enable: CpuEnable,
+    /// The partition and the virtual CPU number that own it.
+    pub owner: Option<(usize, usize)>,
+}
+
+/// How a secondary core is brought up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CpuEnable {
+    /// PSCI CPU_ON.
+    Psci,
+    /// The spin-table: write the entry point to this physical address, then SEV.
+    SpinTable(Pa),
+}
+
+/// How firmware takes calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conduit {
+    /// The SMC instruction.
+    Smc,
+    /// The HVC instruction (only meaningful when firmware runs above EL2's caller; EL2 itself uses SMC).
+    Hvc,
+}
+
+/// RAM that no partition may have, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reserved {
+    /// Where.
+    pub span: PaSpan,
+    /// In words, for messages: "the hypervisor", "the bundle", "/reserved-memory/secmon@10000000", ...
+    pub what: String,
+}
+
+/// The physical interrupt controller.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Gic {
+    /// GICv3 or GICv4.
+    V3 {
+        /// Path of its node.
+        path: String,
+        /// The distributor's frame.
+        dist: PaSpan,
+        /// Redistributor regions.
+        redists: Vec<PaSpan>,
+        /// Bytes from one redistributor to the next: `redistributor-stride`, or 0 where GICR_TYPER.VLPIS tells.
+        stride: u64,
+    },
+    /// GICv2.
+    V2 {
+        /// Path of its node.
+        path: String,
+        /// The distributor's frame.
+        dist: PaSpan,
+        /// The CPU interface, which a guest believes it uses.
+        cpu: PaSpan,
+        /// The virtual interface control (EL2's).
+        hyp: PaSpan,
+        /// The virtual CPU interface, mapped to guests at `cpu`.
+        vcpu: PaSpan,
+    },
+}
+
+/// A UART that EL2 drives.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uart {
+    /// Path of its node.
+    pub path: String,
+    /// Its registers.
+    pub span: PaSpan,
+    /// Its interrupt, if the tree names one.
+    pub intid: Option<u32>,
+    /// Its kind.
+    pub kind: UartKind,
+}
+
+/// The kinds of UART that EL2 can drive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UartKind {
+    /// Arm PL011 (`arm,pl011`).
+    Pl011,
+    /// The BCM2835 mini-UART (`brcm,bcm2835-aux-uart`).
+    MiniUart,
+}
+
+/// One partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Partition {
+    /// Its name, `[a-z][a-z0-9-]{0,30}`.
+    pub name: String,
+    /// Path of its node in the merged tree.
+    pub path: String,
+    /// Indices into [`Board::cpus`]; the position is the virtual CPU number.
+    pub cpus: Vec<usize>,
+    /// Guest RAM, in the order of the overlay.
+    pub memory: Vec<Memory>,
+    /// Devices given whole.
+    pub devices: Vec<Device>,
+    /// The devices' registers as whole pages, merged and sorted, each at its own address (IPA = PA).
+    pub mmio: Vec<PaSpan>,
+    /// Physical SPIs that the partition owns (INTID >= 32), sorted.
+    pub spis: Vec<Spi>,
+    /// Clock providers that the guest sees as fixed clocks: path of the provider.
+    pub fixed_clocks: Vec<String>,
+    /// Its console.
+    pub console: Console,
+    /// /chosen bootargs.
+    pub bootargs: String,
+    /// The images, and where they go.
+    pub load: Load,
+    /// How its device tree comes about.
+    pub dtb: Dtb,
+    /// How interrupts reach it.
+    pub interrupt_path: InterruptPath,
+    /// Whether it starts with the machine.
+    pub start: Start,
+    /// When it is started again.
+    pub restart: Restart,
+    /// At most `.0` restarts in `.1` seconds.
+    pub restart_limit: (u32, u32),
+    /// When its memory is cleared.
+    pub clear_memory: ClearMemory,
+    /// Path of the `guest-tree` subnode in the merged tree, if it has one.
+    pub guest_tree: Option<String>,
+}
+
+/// One piece of guest RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// Where the guest sees it.
+    pub ipa: IpaSpan,
+    /// Where it is (same size).
+    pub pa: Pa,
+    /// `numa-node-id`, passed on.
+    pub numa: Option<u32>,
+}
+
+impl Memory {
+    /// The physical range.
+    #[must_use]
+    pub fn physical(&self) -> PaSpan {
+        PaSpan { base: self.pa, size: self.ipa.size }
+    }
+
+    /// The physical address behind a guest's, if it lies in this piece.
+    #[must_use]
+    pub fn translate(&self, ipa: Ipa) -> Option<Pa> {
+        self.ipa.contains(ipa).then(|| Pa(self.pa.0 + (ipa.0 - self.ipa.base.0)))
+    }
+}
+
+/// A host device node given to a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Device {
+    /// Path of the node in the host's tree.
+    pub path: String,
+    /// Its registers, byte-exact.
+    pub regs: Vec<PaSpan>,
+    /// Its SPIs.
+    pub spis: Vec<Spi>,
+}
+
+/// A shared peripheral interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Spi {
+    /// INTID (32 + the number in the tree).
+    pub intid: u32,
+    /// Edge-triggered; otherwise level-sensitive.
+    pub edge: bool,
+}
+
+/// A partition's console.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Console {
+    /// A UART among its devices: the path.
+    Device(String),
+    /// An emulated PL011.
+    Shared {
+        /// Where its page is.
+        base: Ipa,
+        /// Its virtual interrupt (INTID, 32 + the SPI number). Never a physical one.
+        intid: u32,
+    },
+    /// None.
+    None,
+}
+
+/// What is put into a partition's memory before it starts, and how it starts. `clear` comes first, then `pieces`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The kernel's file name in the bundle.
+    pub kernel: String,
+    /// The initial RAM disk's file name.
+    pub initrd: Option<String>,
+    /// Parts of bundle files and where they go.
+    pub pieces: Vec<Piece>,
+    /// First instruction.
+    pub entry: Ipa,
+    /// Where the initial RAM disk is.
+    pub initrd_span: Option<IpaSpan>,
+    /// Where the device tree goes, with the most bytes it may have; none: x0 = 0.
+    pub dtb_span: Option<IpaSpan>,
+}
+
+/// A run of bytes of a bundle file. What lies between pieces is zero (the memory was cleared).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Piece {
+    /// The file's name.
+    pub file: String,
+    /// First byte in the file.
+    pub offset: u64,
+    /// Where it goes; the size is in bytes. It lies within one [`Memory`] entry.
+    pub at: IpaSpan,
+}
+
+/// A partition's device tree.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Dtb {
+    /// Generated from the plan and the host's tree.
+    Generated,
+    /// A bundle file, checked against the plan.
+    File(String),
+    /// None: x0 = 0.
+    None,
+}
+
+/// How interrupts reach a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InterruptPath {
+    /// Through EL2 and a list register.
+    Mediated,
+    /// Straight to the guest's vectors.
+    Direct,
+}
+
+/// Whether a partition starts with the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// With the machine.
+    Auto,
+    /// When it is asked for.
+    Manual,
+}
+
+/// When a partition is started again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restart {
+    /// Never.
+    Never,
+    /// When it failed.
+    OnFailure,
+    /// Whenever it ends.
+    Always,
+}
+
+/// When a partition's memory is cleared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClearMemory {
+    /// Before every launch.
+    Always,
+    /// Before every launch but the first.
+    OnReuse,
+}
