@@ -113,7 +113,7 @@ impl<A: Address> Span<A> {
     #[must_use]
     pub fn pages(&self) -> Self {
         let base = self.base.raw() & !(PAGE - 1);
-        let end = self.end().raw().checked_add(PAGE - 1).unwrap_or(u64::MAX) & !(PAGE - 1);
+        let end = self.end().raw().saturating_add(PAGE - 1) & !(PAGE - 1);
         Self { base: A::new(base), size: end - base }
     }
 }

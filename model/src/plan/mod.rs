@@ -3,8 +3,10 @@
 //! [`Plan::new`] is called with the same inputs by the host tool and by EL2 at boot, so both accept and refuse the
 //! same plans with the same words. A plan is a plain value; nothing in it changes after it was made.
 
+mod error;
 mod types;
 
+pub use error::{ErrorKind, PlanError};
 pub use types::*;
 
 use crate::addr::PaSpan;

@@ -55,6 +55,8 @@ pub enum CpuEnable {
     Psci,
     /// The spin-table: write the entry point to this physical address, then SEV.
     SpinTable(Pa),
+    /// The tree names no way: only the core that boots can be of use.
+    Unknown,
 }
 
 /// How firmware takes calls.
