@@ -11,3 +11,4 @@ extern crate alloc;
 
 pub mod addr;
 pub mod plan;
+pub mod stage2;
