@@ -1,0 +1,138 @@
+//! The machine as its device tree describes it. Trees come from firmware, QEMU or Partita; a tree that lacks what a guest
+//! cannot do without is a panic with the node's name.
+
+use fdt::Fdt;
+use fdt::node::FdtNode;
+use spin::Once;
+
+use crate::cpu::{AFFINITY, MAX_CORES};
+use crate::{console, psci};
+
+/// Most RAM ranges that are kept.
+const MAX_MEMORY: usize = 8;
+
+/// A list of at most `N`.
+#[derive(Clone, Copy)]
+pub struct List<T, const N: usize> {
+    items: [T; N],
+    len: usize,
+}
+
+impl<T: Copy + Default, const N: usize> List<T, N> {
+    fn new() -> Self {
+        List { items: [T::default(); N], len: 0 }
+    }
+
+    fn push(&mut self, item: T) {
+        if self.len < N {
+            self.items[self.len] = item;
+            self.len += 1;
+        }
+    }
+}
+
+impl<T, const N: usize> core::ops::Deref for List<T, N> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        &self.items[..self.len]
+    }
+}
+
+/// What a guest knows of the machine.
+pub struct Machine {
+    /// The tree.
+    pub tree: Fdt<'static>,
+    /// First address and size of the tree.
+    pub tree_at: (u64, u64),
+    /// /chosen/bootargs, or nothing.
+    pub bootargs: &'static str,
+    /// RAM: base and size.
+    pub memory: List<(u64, u64), MAX_MEMORY>,
+    /// Affinities of the cores, in the tree's order.
+    pub cores: List<u64, MAX_CORES>,
+    /// Distributor.
+    pub gicd: u64,
+    /// Size of the distributor.
+    pub gicd_size: u64,
+    /// First redistributor.
+    pub gicr: u64,
+    /// Interrupt of the physical EL1 timer.
+    pub physical_timer: u32,
+    /// Interrupt of the virtual EL1 timer.
+    pub virtual_timer: u32,
+}
+
+static MACHINE: Once<Machine> = Once::new();
+
+pub(crate) fn discover(tree: usize) -> &'static Machine {
+    MACHINE.call_once(|| read(tree))
+}
+
+fn read(at: usize) -> Machine {
+    // SAFETY: the boot protocol gives the tree's address in x0, and nothing writes to it.
+    let tree = unsafe { Fdt::from_ptr(at as *const u8) };
+    // Without a tree there is no console to say so on either.
+    let Ok(tree) = tree else { psci::system_off() };
+    if let Some(node) = tree.find_node("/psci") {
+        psci::use_smc(node.property("method").and_then(|method| method.as_str()) == Some("smc"));
+    }
+    let uart = tree.chosen().stdout().filter(|node| is(node, "arm,pl011"));
+    console::init(uart.and_then(|node| first_reg(&node)).map_or(0, |(base, _)| base));
+
+    let mut memory = List::new();
+    let mut cores = List::new();
+    for node in tree.all_nodes() {
+        match node.property("device_type").and_then(|kind| kind.as_str()) {
+            Some("memory") => {
+                for region in node.reg().into_iter().flatten() {
+                    memory.push((region.starting_address as u64, region.size.unwrap_or(0) as u64));
+                }
+            }
+            Some("cpu") => {
+                let cells = node.property("reg").map_or(&[][..], |reg| reg.value);
+                cores.push(cells.iter().fold(0, |all, byte| all << 8 | u64::from(*byte)) & AFFINITY);
+            }
+            _ => {}
+        }
+    }
+    let gic = tree.find_compatible(&["arm,gic-v3"]).expect("the tree has no arm,gic-v3 node");
+    let mut frames = gic.reg().expect("the GIC has no reg");
+    let gicd = frames.next().expect("the GIC's reg has no distributor");
+    let gicr = frames.next().expect("the GIC's reg has no redistributor");
+    let timer = tree.find_compatible(&["arm,armv8-timer"]).expect("the tree has no arm,armv8-timer node");
+
+    Machine {
+        tree_at: (at as u64, tree.total_size() as u64),
+        bootargs: tree.chosen().bootargs().unwrap_or(""),
+        memory,
+        cores,
+        gicd: gicd.starting_address as u64,
+        gicd_size: gicd.size.unwrap_or(0) as u64,
+        gicr: gicr.starting_address as u64,
+        physical_timer: interrupt(&timer, 1).expect("the timer has no physical interrupt"),
+        virtual_timer: interrupt(&timer, 2).expect("the timer has no virtual interrupt"),
+        tree,
+    }
+}
+
+/// Whether `node` is compatible with `name`.
+pub fn is(node: &FdtNode, name: &str) -> bool {
+    node.compatible().is_some_and(|compatible| compatible.all().any(|one| one == name))
+}
+
+/// First `reg` entry of a node: base and size.
+pub fn first_reg(node: &FdtNode) -> Option<(u64, u64)> {
+    let region = node.reg()?.next()?;
+    Some((region.starting_address as u64, region.size.unwrap_or(0) as u64))
+}
+
+/// INTID of entry `index` of a node's `interrupts`, which has GICv3's three cells (kind, number, flags).
+pub fn interrupt(node: &FdtNode, index: usize) -> Option<u32> {
+    let cell = |at: usize| {
+        let bytes = node.property("interrupts")?.value.get(at * 4..at * 4 + 4)?;
+        Some(u32::from_be_bytes(bytes.try_into().ok()?))
+    };
+    let number = cell(index * 3 + 1)?;
+    Some(if cell(index * 3)? == 0 { number + 32 } else { number + 16 })
+}
