@@ -10,5 +10,6 @@
 extern crate alloc;
 
 pub mod addr;
+pub mod bundle;
 pub mod plan;
 pub mod stage2;
