@@ -11,5 +11,6 @@ extern crate alloc;
 
 pub mod addr;
 pub mod bundle;
+pub mod image;
 pub mod plan;
 pub mod stage2;
