@@ -1,0 +1,30 @@
+# Thin: every target is one or two commands that can be typed as well. `make help` lists them.
+PLATFORM ?= qemu-virt
+PLAN ?= platforms/$(PLATFORM)/demo.dtso
+CARGO := scripts/cargo
+
+.PHONY: run test check setup install clean help
+.DEFAULT_GOAL := help
+
+run: setup ## set up what is missing, build, boot the demo (PLATFORM=, PLAN=)
+	@$(CARGO) run -q -p partita-cli -- run $(PLAN)
+
+test: setup ## set up what is missing, format and lints, host tests, QEMU system tests
+	@scripts/lint
+	@scripts/test
+
+check: setup ## format, lints and host tests: what a commit needs
+	@scripts/lint
+	@scripts/test --host
+
+setup: ## install what is missing
+	@scripts/setup
+
+install: setup ## put `partita` on the path (cargo's bin folder); it goes on using this folder
+	@$(CARGO) install --locked --path cli
+
+clean: ## remove what was built; the cache of fetched images stays
+	@rm -rf target
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 16

@@ -1,0 +1,143 @@
+//! The guests that a plan may name although the project does not build them: a Linux kernel, an initramfs for it, U-Boot.
+//! They live in the cache's `images` folder. What is missing is fetched (`fetch`) or made (`initramfs`); nothing here
+//! prints, and nothing outside the cache is changed.
+
+mod error;
+mod fetch;
+mod initramfs;
+
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+pub use error::KitError;
+
+/// The names that [`ensure`] knows, as a plan's `kernel` and `initrd` give them.
+pub const NAMES: [&str; 3] = ["vmlinuz", INITRAMFS, "u-boot.bin"];
+
+const INITRAMFS: &str = "initramfs.cpio.gz";
+const BUSYBOX: &str = "busybox";
+
+/// Where things are, and what is allowed.
+#[derive(Clone, Copy)]
+pub struct Options<'a> {
+    /// The project's root.
+    pub root: &'a Path,
+    /// The cache folder.
+    pub cache: &'a Path,
+    /// Whether the network must not be asked.
+    pub offline: bool,
+    /// Is told, in a few words, what is being done when that takes a while.
+    pub progress: &'a dyn Fn(&str),
+}
+
+/// The path of an image of the kit, after fetching or making it where it is missing.
+///
+/// Several tools may run at once: all but one wait until the image is there.
+///
+/// # Errors
+/// When the name is none of [`NAMES`], when the image cannot be fetched, or when the cache cannot be written.
+pub fn ensure(name: &str, options: Options<'_>) -> Result<PathBuf, KitError> {
+    if !NAMES.contains(&name) {
+        return Err(KitError::Unknown(name.to_owned()));
+    }
+    let images = options.cache.join("images");
+    let path = images.join(name);
+    if is_current(&path, &inputs(name, &images, options)) {
+        return Ok(path);
+    }
+    fs::create_dir_all(&images).map_err(KitError::at(&images))?;
+    let lock_path = options.cache.join("lock");
+    let lock = File::create(&lock_path).map_err(KitError::at(&lock_path))?;
+    // Released when the file is closed, also by a crash.
+    lock.lock().map_err(KitError::at(&lock_path))?;
+    if is_current(&path, &inputs(name, &images, options)) {
+        return Ok(path);
+    }
+    if name == INITRAMFS {
+        make_initramfs(&path, options)?
+    } else {
+        fetch::fetch(name, options)?
+    }
+    Ok(path)
+}
+
+/// What an image is made from; empty for those that are fetched and then stay.
+fn inputs(name: &str, images: &Path, options: Options<'_>) -> Vec<PathBuf> {
+    if name != INITRAMFS {
+        return Vec::new();
+    }
+    // The tool itself is one: it decides what the archive looks like.
+    [images.join(BUSYBOX), init_path(options)].into_iter().chain(std::env::current_exe().ok()).collect()
+}
+
+/// Whether the file exists and none of its inputs is missing or newer.
+fn is_current(path: &Path, inputs: &[PathBuf]) -> bool {
+    let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let Some(made) = changed(path) else { return false };
+    inputs.iter().all(|input| changed(input).is_some_and(|input: SystemTime| input <= made))
+}
+
+fn init_path(options: Options<'_>) -> PathBuf {
+    options.root.join("guests/linux/init")
+}
+
+fn make_initramfs(path: &Path, options: Options<'_>) -> Result<(), KitError> {
+    let busybox_path = options.cache.join("images").join(BUSYBOX);
+    if !busybox_path.exists() {
+        fetch::fetch(BUSYBOX, options)?;
+    }
+    (options.progress)("making the initramfs");
+    let read = |path: &Path| fs::read(path).map_err(KitError::at(path));
+    let (busybox, init) = (read(&busybox_path)?, read(&init_path(options))?);
+    // Renamed into place, so that nobody finds half of it.
+    let new = path.with_extension("new");
+    let archive = initramfs::compressed(&busybox, &init).map_err(KitError::at(&new))?;
+    fs::write(&new, archive).map_err(KitError::at(&new))?;
+    fs::rename(&new, path).map_err(KitError::at(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options<'a>(cache: &'a Path, progress: &'a dyn Fn(&str)) -> Options<'a> {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+        Options { root, cache, offline: true, progress }
+    }
+
+    #[test]
+    fn an_unknown_name_is_refused() {
+        let error = ensure("../vmlinuz", options(Path::new("/nowhere"), &|_| ())).unwrap_err();
+        assert!(matches!(error, KitError::Unknown(_)), "{error}");
+    }
+
+    #[test]
+    fn offline_does_not_fetch() {
+        let cache = tempfile::tempdir().unwrap();
+        let error = ensure("vmlinuz", options(cache.path(), &|_| ())).unwrap_err();
+        assert!(matches!(error, KitError::Offline { .. }), "{error}");
+        assert!(error.to_string().contains("--offline"), "{error}");
+    }
+
+    #[test]
+    fn the_initramfs_is_made_once_and_again_when_busybox_changes() {
+        let cache = tempfile::tempdir().unwrap();
+        let images = cache.path().join("images");
+        fs::create_dir_all(&images).unwrap();
+        fs::write(images.join(BUSYBOX), b"first").unwrap();
+        let told = std::cell::Cell::new(0);
+        let count = |_: &str| told.set(told.get() + 1);
+        let path = ensure(INITRAMFS, options(cache.path(), &count)).unwrap();
+        let first = fs::read(&path).unwrap();
+        ensure(INITRAMFS, options(cache.path(), &count)).unwrap();
+        assert_eq!(told.get(), 1);
+
+        let later = SystemTime::now() + std::time::Duration::from_secs(60);
+        fs::write(images.join(BUSYBOX), b"second").unwrap();
+        File::options().append(true).open(images.join(BUSYBOX)).unwrap().set_modified(later).unwrap();
+        ensure(INITRAMFS, options(cache.path(), &count)).unwrap();
+        assert_eq!(told.get(), 2);
+        assert_ne!(fs::read(&path).unwrap(), first);
+    }
+}
