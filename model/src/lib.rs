@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod addr;
 pub mod bundle;
+pub mod gic;
 pub mod image;
 pub mod plan;
 pub mod stage2;

@@ -1,0 +1,196 @@
+//! The virtual distributor's registers, and those that a redistributor has in the same form.
+
+use super::bank::bits;
+use super::hw::{Hw, ListRegisters, Word};
+use super::registers::{self, Register, WordRegister};
+use super::{Access, Ctx, Vgic};
+
+/// GICD_CTLR.ARE and DS, both fixed at 1: affinity routing, one security state (IHI 0069, 12.9.4).
+const ARE_DS: u64 = 1 << 4 | 1 << 6;
+/// GICD_IROUTER.Interrupt_Routing_Mode.
+const IRM: u64 = 1 << 31;
+/// GICD_IROUTER's fields: Aff3, the mode, Aff2..0.
+const ROUTE_MASK: u64 = 0xff << 32 | IRM | 0xff_ffff;
+
+impl Vgic {
+    pub(super) fn dist<H: Hw, L: ListRegisters>(
+        &mut self,
+        offset: u64,
+        access: Access,
+        ctx: &mut Ctx<H, L>,
+    ) -> u64 {
+        let Some((register, byte)) = registers::decode(registers::DISTRIBUTOR, offset, access.width) else {
+            return 0;
+        };
+        match register {
+            Register::DistControl => self.dist_control(access.write, ctx),
+            Register::DistType if access.write.is_none() => self.dist_type(),
+            Register::Implementer if access.write.is_none() => registers::IIDR,
+            Register::Identity if access.write.is_none() => registers::identity(byte),
+            Register::Route => self.route_access(byte, access, ctx),
+            // Word 0 belongs to the redistributors and is zero here (affinity routing).
+            Register::Word(register) if byte >= 4 => {
+                self.word_access(Word::Shared(byte as usize / 4), register, access.write, ctx)
+            }
+            Register::Priority if byte >= 32 => {
+                self.priority_access(Word::Shared(byte as usize / 32), byte % 32, access, ctx)
+            }
+            Register::Config if byte >= 8 => {
+                self.config_access(Word::Shared(byte as usize / 8), byte % 8, access.write, ctx)
+            }
+            _ => 0,
+        }
+    }
+
+    fn dist_control<H: Hw, L: ListRegisters>(&mut self, write: Option<u64>, ctx: &mut Ctx<H, L>) -> u64 {
+        let Some(value) = write else { return ARE_DS | u64::from(self.groups) };
+        let groups = value as u32 & 3;
+        if groups != self.groups {
+            self.groups = groups;
+            self.regate_all(ctx);
+        }
+        0
+    }
+
+    /// GICD_TYPER: 10 INTID bits, no LPIs, no message-based SPIs; No1N, as IRM picks one vCPU; RSS with SGI targets
+    /// above 15 (IHI 0069, 12.9.38).
+    fn dist_type(&self) -> u64 {
+        let range_selector = if self.cpus.len() > 16 { 1 << 26 } else { 0 };
+        range_selector | 1 << 25 | 9 << 19 | self.spis.len() as u64
+    }
+
+    /// A register with one bit per interrupt.
+    pub(super) fn word_access<H: Hw, L: ListRegisters>(
+        &mut self,
+        word: Word,
+        register: WordRegister,
+        write: Option<u64>,
+        ctx: &mut Ctx<H, L>,
+    ) -> u64 {
+        use WordRegister as R;
+        let Some(bank) = self.bank_mut(word) else { return 0 };
+        let owned = bank.owned();
+        let Some(value) = write else {
+            return u64::from(match register {
+                R::Group => bank.group1,
+                R::SetEnable | R::ClearEnable => bank.enabled,
+                R::SetPending | R::ClearPending => self.pending(word, owned, ctx).1,
+                R::SetActive | R::ClearActive => self.active(word, owned, ctx),
+            });
+        };
+        let mask = value as u32 & owned;
+        match register {
+            R::Group => {
+                let changed = bank.group1 ^ mask;
+                bank.group1 = mask;
+                if let Word::Private(vcpu) = word {
+                    self.shared.set_group1(vcpu, mask);
+                }
+                self.regate(word, ctx);
+                self.refresh(word, changed, ctx);
+            }
+            R::SetEnable => {
+                bank.enabled |= mask;
+                self.regate(word, ctx);
+            }
+            R::ClearEnable => {
+                bank.enabled &= !mask;
+                self.regate(word, ctx);
+            }
+            R::SetPending => self.set_pending(word, mask, ctx),
+            R::ClearPending => self.clear_pending(word, mask, ctx),
+            R::SetActive => self.set_active(word, mask, ctx),
+            R::ClearActive => self.clear_active(word, mask, ctx),
+        }
+        0
+    }
+
+    /// IPRIORITYR: one byte or four.
+    pub(super) fn priority_access<H: Hw, L: ListRegisters>(
+        &mut self,
+        word: Word,
+        first: u64,
+        access: Access,
+        ctx: &mut Ctx<H, L>,
+    ) -> u64 {
+        let keep = self.priority_mask;
+        let Some(bank) = self.bank_mut(word) else { return 0 };
+        let owned = bank.owned();
+        let (mut value, mut changed) = (0, 0);
+        for (byte, bit) in (0..u32::from(access.width)).zip(first as u32..32) {
+            let Some(priority) = bank.priority.get_mut(bit as usize) else { continue };
+            match access.write {
+                None => value |= u64::from(*priority) << (8 * byte),
+                Some(written) if owned & 1 << bit != 0 => {
+                    let new = (written >> (8 * byte)) as u8 & keep;
+                    changed |= u32::from(new != *priority) << bit;
+                    *priority = new;
+                }
+                Some(_) => {}
+            }
+        }
+        self.refresh(word, changed, ctx);
+        value
+    }
+
+    /// ICFGR: two bits per interrupt, of which the upper says edge-triggered. SGIs' are fixed.
+    pub(super) fn config_access<H: Hw, L: ListRegisters>(
+        &mut self,
+        word: Word,
+        first: u64,
+        write: Option<u64>,
+        ctx: &mut Ctx<H, L>,
+    ) -> u64 {
+        let Some(bank) = self.bank(word) else { return 0 };
+        let shift = if first >= 4 { 16 } else { 0 };
+        let half = 0xffff_u32 << shift;
+        let Some(written) = write else {
+            return bits((bank.edge & bank.owned() & half) >> shift).fold(0, |all, bit| all | 2 << (2 * bit));
+        };
+        let edge =
+            (0..16).filter(|bit| written & 2 << (2 * bit) != 0).fold(0, |all, bit| all | 1 << (bit + shift));
+        let fixed = if matches!(word, Word::Private(_)) { 0xffff } else { 0 };
+        self.set_edge(word, half & !fixed, edge, ctx);
+        0
+    }
+
+    /// GICD_IROUTER<n>: whole, or one half of it.
+    fn route_access<H: Hw, L: ListRegisters>(
+        &mut self,
+        byte: u64,
+        access: Access,
+        ctx: &mut Ctx<H, L>,
+    ) -> u64 {
+        let intid = (byte / 8) as u32;
+        let owned = self.bank(Word::Shared(intid as usize / 32)).map_or(0, |bank| bank.owned());
+        let Some(route) = intid.checked_sub(32).and_then(|index| self.routes.get_mut(index as usize)) else {
+            return 0;
+        };
+        if owned & 1 << (intid % 32) == 0 {
+            return 0;
+        }
+        let (shift, mask) = if access.width == 8 { (0, u64::MAX) } else { (8 * (byte % 8), 0xffff_ffff) };
+        let Some(value) = access.write else { return route.register >> shift & mask };
+        route.register = (route.register & !(mask << shift) | (value & mask) << shift) & ROUTE_MASK;
+        // "Any" becomes the writing core: it runs. An affinity that is not the partition's is no target.
+        let affinity = (route.register & !IRM) as usize;
+        let target = if route.register & IRM != 0 { Some(ctx.vcpu) } else { Some(affinity) };
+        let target = target.filter(|vcpu| *vcpu < self.cpus.len());
+        self.reroute(intid, target, ctx);
+        0
+    }
+
+    /// Finds a running vCPU for SPIs that may go to any and whose target went off.
+    pub(super) fn rehome<H: Hw, L: ListRegisters>(&mut self, gone: usize, ctx: &mut Ctx<H, L>) {
+        let next = (0..self.cpus.len()).find(|vcpu| self.online & 1 << vcpu != 0);
+        for index in 0..self.routes.len() {
+            let moves = self
+                .routes
+                .get(index)
+                .is_some_and(|route| route.register & IRM != 0 && route.target == Some(gone));
+            if let (true, Some(_)) = (moves, next) {
+                self.reroute(32 + index as u32, next, ctx);
+            }
+        }
+    }
+}
