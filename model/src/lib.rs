@@ -14,4 +14,7 @@ pub mod bundle;
 pub mod gic;
 pub mod image;
 pub mod plan;
+pub mod psci;
+pub mod smccc;
 pub mod stage2;
+pub mod syndrome;
