@@ -1,16 +1,19 @@
 # Sourced by the scripts that use apt. Finds out which archive this machine uses, so that no host name is written here.
+# The tests put another folder in place of /etc.
+etc=${PARTITA_ETC:-/etc}
 
 # Progress and errors go to stderr, with the script's name.
 say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
 die() { say "$*"; exit 125; }
 
-# The release's codename, e.g. bookworm; empty where there is none.
-codename() { (. /etc/os-release && echo "${VERSION_CODENAME:-}"); }
+# The distribution's name and its release's codename, e.g. debian and bookworm; empty where there is none.
+distribution() { sed -n 's/^ID="\{0,1\}\([^"]*\).*/\1/p' "$etc/os-release"; }
+codename() { sed -n 's/^VERSION_CODENAME="\{0,1\}\([^"]*\).*/\1/p' "$etc/os-release"; }
 
 # Every enabled binary source of the machine in one form, a line each: URIs|Suites|options, the options being deb822 lines
 # joined with "\n" (what says whom to trust; architectures are left out on purpose).
 apt_sources() {
-    local dir=${APT_ETC:-/etc/apt} file
+    local dir=$etc/apt file
     for file in "$dir"/sources.list "$dir"/sources.list.d/*.list; do
         [ -r "$file" ] || continue
         # deb [signed-by=/usr/share/keyrings/x.gpg arch=amd64] URI SUITE COMPONENT...
