@@ -12,6 +12,7 @@ extern crate alloc;
 pub mod addr;
 pub mod bundle;
 pub mod gic;
+pub mod guest_tree;
 pub mod idregs;
 pub mod image;
 pub mod plan;

@@ -3,6 +3,7 @@
 //! The words are made here and nowhere else, so that EL2 and the host tool say the same. A variant carries what
 //! its sentence needs; the host tool maps `node` and `property` to file, line and column.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
@@ -164,9 +165,9 @@ pub enum ErrorKind {
     /// Its registers lie in RAM.
     InRam(String, PaSpan),
     /// Refers to a node with registers that the partition does not have: device, property, provider.
-    NeedsDevice(String, String, String),
+    NeedsDevice(String, Box<str>, String),
     /// Refers to a clock provider with registers that the partition does not have: device, property, provider.
-    NeedsClock(String, String, String),
+    NeedsClock(String, Box<str>, String),
     /// Refers to a phandle that no node has: device, property, phandle.
     Dangling(String, String, u32),
     /// The clock provider's rate is not known.
@@ -183,6 +184,10 @@ pub enum ErrorKind {
     ConsoleClash(u64, String),
     /// The emulated console's interrupt is a device's.
     ConsoleInterruptTaken(u32, String),
+
+    // --- the guest's tree --------------------------------------------------------------------------------------
+    /// The partition's device tree cannot be written.
+    GuestTree(crate::guest_tree::Fault),
 }
 
 impl fmt::Display for ErrorKind {
@@ -433,6 +438,7 @@ impl fmt::Display for ErrorKind {
                 "SPI {spi} is the interrupt of {device}; set console-interrupt to a number that no device of the \
                  partition uses"
             ),
+            K::GuestTree(fault) => fault.fmt(f),
         }
     }
 }

@@ -1,0 +1,40 @@
+//! The `guest-tree` subnode: its properties and children go into the tree as they are.
+
+use dtoolkit::Node;
+use dtoolkit::model::DeviceTreeNode;
+
+use super::{Fault, Writer, node};
+use crate::plan::{ErrorKind, PlanError};
+
+/// Puts the properties and children of `from` into `to`, recursively. What both have, `from` decides.
+pub(super) fn into(to: &mut DeviceTreeNode, from: DeviceTreeNode) {
+    for property in from.properties() {
+        to.add_property(property.clone());
+    }
+    for child in from.children() {
+        let below = to.add_child_mut(DeviceTreeNode::new_unchecked(child.name()));
+        into(below, child.clone());
+    }
+}
+
+impl Writer<'_> {
+    /// Merges `guest-tree` at the root. It may add to any node or override what is there, since a tree grants
+    /// nothing; only the root's cell counts, which every other node relies on, and the phandles have to stay true.
+    pub(super) fn guest_tree(&mut self) -> Result<(), PlanError> {
+        let Some(path) = &self.partition.guest_tree else {
+            return Ok(());
+        };
+        let from = self.host_node(path)?;
+        for name in ["#address-cells", "#size-cells"] {
+            if from.property(name).is_some() && node::cell(from, name) != Some(2) {
+                return Err(PlanError::property(
+                    path.as_str(),
+                    name,
+                    ErrorKind::GuestTree(Fault::CellCounts),
+                ));
+            }
+        }
+        into(&mut self.root, from.clone());
+        Ok(())
+    }
+}

@@ -1,0 +1,9 @@
+//! Generated guest trees: golden texts, an independent reader, and trees that nobody meant.
+//!
+//! `UPDATE_GOLDEN=1 cargo test -p partita-model --test guest_tree` rewrites the golden texts.
+
+mod boards;
+mod golden;
+mod reader;
+mod refused;
+mod wild;
