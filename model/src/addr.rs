@@ -122,7 +122,7 @@ impl<A: Address> fmt::Display for Span<A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.size {
             0 => write!(f, "{} (empty)", self.base),
-            size => write!(f, "{}-{:#x}", self.base, self.base.raw() + (size - 1)),
+            size => write!(f, "{}-{:#x}", self.base, self.base.raw().saturating_add(size - 1)),
         }
     }
 }

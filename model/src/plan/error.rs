@@ -7,6 +7,7 @@ use alloc::boxed::Box;
 use alloc::string::String;
 use core::fmt;
 
+use super::place::PlaceError;
 use crate::addr::{IpaSpan, PaSpan};
 
 /// A refused plan.
@@ -49,6 +50,9 @@ impl core::error::Error for PlanError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorKind {
+    /// Memory or an image has no place.
+    Place(Box<PlaceError>),
+
     // --- trees -------------------------------------------------------------------------------------------------
     /// The firmware's tree is no flattened device tree.
     TreeUnreadable(String),
@@ -194,6 +198,7 @@ impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         use ErrorKind as K;
         match self {
+            K::Place(error) => error.fmt(f),
             K::TreeUnreadable(why) => {
                 write!(f, "the board's tree cannot be read ({why}); give a flattened device tree (.dtb)")
             }

@@ -4,6 +4,7 @@
 //! same plans with the same words. A plan is a plain value; nothing in it changes after it was made.
 
 mod error;
+pub mod place;
 mod types;
 
 pub use error::{ErrorKind, PlanError};
