@@ -15,6 +15,8 @@ pub mod gic;
 pub mod guest_tree;
 pub mod idregs;
 pub mod image;
+pub mod lifecycle;
+pub mod pl011;
 pub mod plan;
 pub mod psci;
 pub mod smccc;
