@@ -80,6 +80,8 @@ pub enum ErrorKind {
     BoardLacks(&'static str),
     /// A board property is malformed.
     BadBoardProperty(&'static str),
+    /// The board has something that Partita cannot drive yet.
+    BoardNotSupported(&'static str),
     /// The tree states no RAM.
     NoRam,
 
@@ -254,6 +256,10 @@ impl fmt::Display for ErrorKind {
                 f,
                 "the board's tree is malformed here (wanted {want}); use the tree that the board's firmware gives to \
                  Linux"
+            ),
+            K::BoardNotSupported(what) => write!(
+                f,
+                "{what} is not supported yet; use a board with a GICv3 (QEMU: -M virt,virtualization=on,gic-version=3)"
             ),
             K::NoRam => write!(
                 f,

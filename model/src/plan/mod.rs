@@ -3,12 +3,24 @@
 //! [`Plan::new`] is called with the same inputs by the host tool and by EL2 at boot, so both accept and refuse the
 //! same plans with the same words. A plan is a plain value; nothing in it changes after it was made.
 
+mod board;
+pub mod devices;
 mod error;
+mod gic;
+mod make;
+mod overlay;
 pub mod place;
+mod ram;
+mod rules;
+mod space;
+mod spec;
 mod types;
+pub mod vocabulary;
 
 pub use error::{ErrorKind, PlanError};
 pub use types::*;
+
+use dtoolkit::model::DeviceTree;
 
 use crate::addr::PaSpan;
 
@@ -25,6 +37,15 @@ pub struct Inputs<'a> {
     pub ram: &'a [PaSpan],
     /// What lies in RAM already and has to stay: the hypervisor, the bundle, the firmware's tree.
     pub occupied: &'a [Reserved],
+}
+
+/// A plan, and the tree that it was read from.
+#[derive(Clone, Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// The firmware's tree with the overlay applied.
+    pub tree: DeviceTree,
 }
 
 /// Where images come from.

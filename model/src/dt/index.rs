@@ -1,0 +1,316 @@
+//! All nodes of a tree in its order, found by path and phandle, with their registers and interrupts as the CPU and
+//! the interrupt controller see them.
+
+use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use dtoolkit::Node;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode};
+
+use super::{Arguments, arguments, cell, cells, compatible, number, okay, text, value};
+use crate::addr::{Pa, PaSpan};
+
+/// The nodes of a tree.
+pub struct Index<'a> {
+    entries: Vec<Entry<'a>>,
+    paths: BTreeMap<String, usize>,
+    phandles: BTreeMap<u32, usize>,
+}
+
+/// One node.
+pub struct Entry<'a> {
+    /// Its path.
+    pub path: String,
+    /// The node.
+    pub node: &'a DeviceTreeNode,
+    /// The number of the node above; none for the root.
+    pub parent: Option<usize>,
+    /// One past the number of the last node below it.
+    pub end: usize,
+}
+
+/// Where a node's `reg` leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Registers {
+    /// To these physical addresses (none where it has no `reg`).
+    Mapped(Vec<PaSpan>),
+    /// Nowhere that the CPU can address: the bus has no `ranges`, such as I2C.
+    OffBus,
+    /// It is malformed.
+    Bad,
+}
+
+/// One interrupt of a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interrupt {
+    /// The number of the controller's node.
+    pub controller: usize,
+    /// The specifier's cells.
+    pub specifier: Vec<u32>,
+}
+
+impl<'a> Index<'a> {
+    /// Reads through a tree.
+    #[must_use]
+    pub fn new(tree: &'a DeviceTree) -> Self {
+        let mut index = Self { entries: Vec::new(), paths: BTreeMap::new(), phandles: BTreeMap::new() };
+        // Nodes still to visit with their parents, the next one last.
+        let mut rest = alloc::vec![(&tree.root, None)];
+        while let Some((node, parent)) = rest.pop() {
+            let path = match parent {
+                None => "/".to_owned(),
+                Some(parent) => index.child_path(parent, node.name()),
+            };
+            let number = index.entries.len();
+            for name in ["phandle", "linux,phandle"] {
+                if let Some(phandle) = cell(node, name) {
+                    index.phandles.entry(phandle).or_insert(number);
+                }
+            }
+            index.paths.insert(path.clone(), number);
+            index.entries.push(Entry { path, node, parent, end: number + 1 });
+            let first = rest.len();
+            rest.extend(node.children().map(|child| (child, Some(number))));
+            if let Some(children) = rest.get_mut(first..) {
+                children.reverse();
+            }
+        }
+        for number in (0..index.entries.len()).rev() {
+            let Some((parent, end)) = index.entries.get(number).and_then(|e| Some((e.parent?, e.end))) else {
+                continue;
+            };
+            if let Some(parent) = index.entries.get_mut(parent) {
+                parent.end = parent.end.max(end);
+            }
+        }
+        index
+    }
+
+    fn child_path(&self, parent: usize, name: &str) -> String {
+        let mut path = self.path(parent).trim_end_matches('/').to_owned();
+        path.push('/');
+        path.push_str(name);
+        path
+    }
+
+    /// All nodes, each before those below it.
+    #[must_use]
+    pub fn entries(&self) -> &[Entry<'a>] {
+        &self.entries
+    }
+
+    /// One node.
+    #[must_use]
+    pub fn node(&self, number: usize) -> Option<&'a DeviceTreeNode> {
+        Some(self.entries.get(number)?.node)
+    }
+
+    /// Its path; empty for a number that no node has.
+    #[must_use]
+    pub fn path(&self, number: usize) -> &str {
+        self.entries.get(number).map_or("", |entry| &entry.path)
+    }
+
+    /// The node with exactly this path.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<usize> {
+        self.paths.get(path).copied()
+    }
+
+    /// The node with this path, or which this word in /aliases names.
+    #[must_use]
+    pub fn resolve(&self, name: &str) -> Option<usize> {
+        if name.starts_with('/') {
+            return self.find(name);
+        }
+        self.find(text(self.node(self.find("/aliases")?)?, name)?)
+    }
+
+    /// The node with this phandle.
+    #[must_use]
+    pub fn by_phandle(&self, phandle: u32) -> Option<usize> {
+        self.phandles.get(&phandle).copied()
+    }
+
+    /// The first usable node that is compatible with one of these.
+    #[must_use]
+    pub fn usable(&self, with: &[&str]) -> Option<usize> {
+        (0..self.entries.len()).find(|number| {
+            self.node(*number).is_some_and(|node| compatible(node, with))
+                && self.disabled_by(*number).is_none()
+        })
+    }
+
+    /// A node and those above it, up to the root.
+    pub fn upwards(&self, number: usize) -> impl Iterator<Item = usize> + '_ {
+        core::iter::successors(Some(number), |number| self.entries.get(*number)?.parent)
+    }
+
+    /// Whether `inner` is `outer` or below it.
+    #[must_use]
+    pub fn within(&self, inner: usize, outer: usize) -> bool {
+        self.entries.get(outer).is_some_and(|entry| (outer..entry.end).contains(&inner))
+    }
+
+    /// A node and all below it, but for disabled ones and what is below those.
+    #[must_use]
+    pub fn subtree(&self, number: usize) -> Vec<usize> {
+        let end = self.entries.get(number).map_or(number, |entry| entry.end);
+        let (mut at, mut found) = (number, Vec::new());
+        while at < end {
+            let Some(entry) = self.entries.get(at) else { break };
+            if at == number || okay(entry.node) {
+                found.push(at);
+                at += 1;
+            } else {
+                at = entry.end;
+            }
+        }
+        found
+    }
+
+    /// The node (itself or above) whose `status` forbids its use.
+    #[must_use]
+    pub fn disabled_by(&self, number: usize) -> Option<usize> {
+        self.upwards(number).find(|above| self.node(*above).is_some_and(|node| !okay(node)))
+    }
+
+    /// `#address-cells` and `#size-cells` that a node sets for those below it (Devicetree Specification, 2.3.5).
+    #[must_use]
+    pub fn counts(&self, number: usize) -> (usize, usize) {
+        let count = |name, default| {
+            self.node(number).and_then(|node| cell(node, name)).map_or(default, |count| count as usize)
+        };
+        (count("#address-cells", 2), count("#size-cells", 1))
+    }
+
+    /// A node's registers at physical addresses, translated through the `ranges` of every bus above it.
+    #[must_use]
+    pub fn registers(&self, at: usize) -> Registers {
+        let entry = self.entries.get(at);
+        let Some((bus, reg)) = entry.and_then(|entry| Some((entry.parent?, value(entry.node, "reg")?)))
+        else {
+            return Registers::Mapped(Vec::new());
+        };
+        let (address, size) = self.counts(bus);
+        if !self.on_bus(bus) {
+            return Registers::OffBus;
+        }
+        let Some(reg) = cells(reg) else { return Registers::Bad };
+        let width = address.saturating_add(size);
+        if width == 0 || !reg.len().is_multiple_of(width) {
+            return Registers::Bad;
+        }
+        let mut spans = Vec::new();
+        for entry in reg.chunks(width) {
+            let (Some(base), Some(size)) =
+                (entry.get(..address).and_then(number), entry.get(address..).and_then(number))
+            else {
+                return Registers::Bad;
+            };
+            if size == 0 {
+                continue;
+            }
+            match self.translate(bus, base, size).and_then(|base| PaSpan::new(Pa(base), size)) {
+                Some(span) => spans.push(span),
+                None => return Registers::Bad,
+            }
+        }
+        Registers::Mapped(spans)
+    }
+
+    /// Whether every bus from this one up passes addresses on.
+    fn on_bus(&self, bus: usize) -> bool {
+        self.upwards(bus).all(|bus| {
+            self.entries
+                .get(bus)
+                .is_some_and(|entry| entry.parent.is_none() || value(entry.node, "ranges").is_some())
+        })
+    }
+
+    /// A child address of `bus` as a physical one.
+    fn translate(&self, bus: usize, base: u64, size: u64) -> Option<u64> {
+        let mut base = base;
+        for bus in self.upwards(bus) {
+            let entry = self.entries.get(bus)?;
+            let Some(parent) = entry.parent else { break };
+            let ranges = cells(value(entry.node, "ranges")?)?;
+            if ranges.is_empty() {
+                continue;
+            }
+            let (child, length) = self.counts(bus);
+            let (up, _) = self.counts(parent);
+            let width = child.checked_add(length)?.checked_add(up)?;
+            if width == 0 || !ranges.len().is_multiple_of(width) {
+                return None;
+            }
+            base = ranges.chunks(width).find_map(|range| {
+                let from = number(range.get(..child)?)?;
+                let to = number(range.get(child..child.checked_add(up)?)?)?;
+                let length = number(range.get(child.checked_add(up)?..)?)?;
+                let offset = base.checked_sub(from)?;
+                (offset.checked_add(size)? <= length).then(|| to.checked_add(offset))?
+            })?;
+        }
+        Some(base)
+    }
+
+    /// A node's interrupts; none if they cannot be understood.
+    #[must_use]
+    pub fn interrupts(&self, number: usize) -> Option<Vec<Interrupt>> {
+        let node = self.node(number)?;
+        let mut found = Vec::new();
+        // Devicetree Specification, 2.4.1: interrupts-extended, where present, is the one that counts.
+        if let Some(extended) = value(node, "interrupts-extended") {
+            let list = cells(extended)?;
+            let mut rest = list.as_slice();
+            while let Some((phandle, after)) = rest.split_first() {
+                let controller = self.by_phandle(*phandle)?;
+                let count = cell(self.node(controller)?, "#interrupt-cells")? as usize;
+                let (specifier, after) = after.split_at_checked(count)?;
+                found.push(Interrupt { controller, specifier: specifier.to_vec() });
+                rest = after;
+            }
+        } else if let Some(plain) = value(node, "interrupts") {
+            let phandle = self.upwards(number).find_map(|up| cell(self.node(up)?, "interrupt-parent"))?;
+            let controller = self.by_phandle(phandle)?;
+            let count = cell(self.node(controller)?, "#interrupt-cells")? as usize;
+            let list = cells(plain)?;
+            if count == 0 || !list.len().is_multiple_of(count) {
+                return None;
+            }
+            found.extend(
+                list.chunks(count).map(|specifier| Interrupt { controller, specifier: specifier.to_vec() }),
+            );
+        }
+        Some(found)
+    }
+
+    /// The nodes that a property of a node refers to (phandle 0 is an empty place); an error is a phandle that no
+    /// node has.
+    ///
+    /// # Errors
+    ///
+    /// The phandle.
+    pub fn references(&self, property: &str, value: &[u8]) -> Result<Vec<usize>, u32> {
+        let mut found = Vec::new();
+        let Some(arguments) = arguments(property) else { return Ok(found) };
+        let list = cells(value).unwrap_or_default();
+        let mut rest = list.as_slice();
+        while let Some((phandle, after)) = rest.split_first() {
+            rest = after;
+            if *phandle == 0 {
+                continue;
+            }
+            let target = self.by_phandle(*phandle).ok_or(*phandle)?;
+            found.push(target);
+            if let Arguments::Counted(by, default) = arguments {
+                let count = self.node(target).and_then(|node| cell(node, by)).unwrap_or(default) as usize;
+                rest = rest.get(count..).unwrap_or_default();
+            }
+        }
+        Ok(found)
+    }
+}

@@ -1,0 +1,53 @@
+//! Which properties refer to other nodes, and how: the phandle alone, or with arguments that the other node counts.
+//!
+//! The names are those of the Devicetree Specification and of the common bindings in the Linux kernel's
+//! Documentation/devicetree/bindings. A reference in a property that is not listed here looks like a number.
+
+/// How many arguments follow each phandle of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arguments {
+    /// None, ever.
+    None,
+    /// As many as the other node says in this property, or the default.
+    Counted(&'static str, u32),
+}
+
+/// How a property refers to other nodes, if it does.
+#[must_use]
+pub fn arguments(property: &str) -> Option<Arguments> {
+    let counted = |by| Some(Arguments::Counted(by, 0));
+    match property {
+        "clocks" | "assigned-clocks" | "assigned-clock-parents" => counted("#clock-cells"),
+        "resets" => counted("#reset-cells"),
+        "power-domains" => counted("#power-domain-cells"),
+        "dmas" => counted("#dma-cells"),
+        "phys" => counted("#phy-cells"),
+        "mboxes" => counted("#mbox-cells"),
+        "pwms" => counted("#pwm-cells"),
+        "io-channels" => counted("#io-channel-cells"),
+        "interconnects" => counted("#interconnect-cells"),
+        "thermal-sensors" => counted("#thermal-sensor-cells"),
+        "sound-dai" => counted("#sound-dai-cells"),
+        "hwlocks" => counted("#hwlock-cells"),
+        "mux-controls" => counted("#mux-control-cells"),
+        "nvmem-cells" => counted("#nvmem-cell-cells"),
+        "gpio-ranges" => Some(Arguments::Counted("#gpio-range-cells", 3)),
+        "memory-region"
+        | "phy-handle"
+        | "phy"
+        | "operating-points-v2"
+        | "backlight"
+        | "leds"
+        | "firmware"
+        | "mmc-pwrseq" => Some(Arguments::None),
+        _ if property.ends_with("nr-gpios") => None,
+        _ if property == "gpios" || property.ends_with("-gpios") || property.ends_with("-gpio") => {
+            counted("#gpio-cells")
+        }
+        _ if property.ends_with("-supply") => Some(Arguments::None),
+        _ => {
+            let state = property.strip_prefix("pinctrl-")?;
+            state.bytes().all(|byte| byte.is_ascii_digit()).then_some(Arguments::None)
+        }
+    }
+}

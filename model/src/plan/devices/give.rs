@@ -1,0 +1,337 @@
+//! Giving devices to partitions: each named node exists, is enabled, is not Partita's, has one owner, and comes with
+//! everything that shares a page or an interrupt with it.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Catalogue, kinds, merged_pages, needs};
+use crate::addr::PaSpan;
+use crate::dt::{Registers, cell, nearest};
+use crate::plan::spec::Spec;
+use crate::plan::{Board, Device, ErrorKind, PlanError, Spi};
+
+/// What one partition gets.
+pub(in crate::plan) struct Given {
+    /// The devices, in the order of the overlay.
+    pub(in crate::plan) devices: Vec<Device>,
+    /// Their registers as whole pages, merged and sorted.
+    pub(in crate::plan) mmio: Vec<PaSpan>,
+    /// Their SPIs, sorted.
+    pub(in crate::plan) spis: Vec<Spi>,
+    /// Paths of the clock providers that become fixed clocks.
+    pub(in crate::plan) fixed_clocks: Vec<String>,
+    /// The first UART among the devices.
+    pub(in crate::plan) uart: Option<String>,
+    /// What the user should know.
+    pub(in crate::plan) notes: Vec<String>,
+}
+
+/// The nodes that a partition names.
+pub(super) struct Named {
+    pub(super) devices: Vec<usize>,
+    pub(super) clocks: Vec<usize>,
+    trusted: Vec<usize>,
+}
+
+/// Gives every partition what it asks for.
+pub(in crate::plan) fn give(
+    catalogue: &Catalogue<'_>,
+    board: &Board,
+    specs: &[Spec],
+) -> Result<Vec<Given>, PlanError> {
+    let named: Vec<Named> = specs.iter().map(|spec| resolve(catalogue, spec)).collect::<Result<_, _>>()?;
+    for (place, (spec, mine)) in specs.iter().zip(&named).enumerate() {
+        for (other, theirs) in specs.iter().zip(&named).take(place) {
+            let taken = mine.devices.iter().find(|device| {
+                theirs.devices.iter().any(|their| {
+                    catalogue.index.within(**device, *their) || catalogue.index.within(*their, **device)
+                })
+            });
+            if let Some(device) = taken {
+                let kind = ErrorKind::DeviceTaken(catalogue.path(*device), other.name.clone());
+                return Err(spec.error("devices", kind));
+            }
+        }
+    }
+    let owner = |number: usize| {
+        let owners = specs.iter().zip(&named);
+        owners
+            .into_iter()
+            .find(|(_, named)| catalogue.among(number, &named.devices))
+            .map(|(spec, _)| &*spec.name)
+    };
+    specs
+        .iter()
+        .zip(&named)
+        .map(|(spec, mine)| {
+            let given = collect(catalogue, board, spec, mine, &owner)?;
+            needs::check(catalogue, mine).map_err(|kind| spec.error("devices", kind))?;
+            Ok(given)
+        })
+        .collect()
+}
+
+fn resolve(catalogue: &Catalogue<'_>, spec: &Spec) -> Result<Named, PlanError> {
+    let mut named = Named { devices: Vec::new(), clocks: Vec::new(), trusted: Vec::new() };
+    for name in &spec.devices {
+        let device = find(catalogue, name).map_err(|kind| spec.error("devices", kind))?;
+        let twice = named.devices.iter().find_map(|before| {
+            let (inner, outer) = match catalogue.index.within(device, *before) {
+                true => (device, *before),
+                false if catalogue.index.within(*before, device) => (*before, device),
+                false => return None,
+            };
+            Some(match inner == outer {
+                true => format!("\"{}\"", catalogue.index.path(inner)),
+                false => format!(
+                    "\"{}\" (it comes with \"{}\")",
+                    catalogue.index.path(inner),
+                    catalogue.index.path(outer)
+                ),
+            })
+        });
+        if let Some(twice) = twice {
+            return Err(spec.error("devices", ErrorKind::Twice(twice)));
+        }
+        can_be_given(catalogue, device).map_err(|kind| spec.error("devices", kind))?;
+        named.devices.push(device);
+    }
+    for name in &spec.fixed_clocks {
+        let clock = find(catalogue, name).map_err(|kind| spec.error("fixed-clocks", kind))?;
+        let node = catalogue.index.node(clock);
+        let path = || catalogue.path(clock);
+        let wrong = match node {
+            Some(node) if cell(node, "#clock-cells").is_none() => Some(ErrorKind::NotClock(path())),
+            Some(node) if cell(node, "clock-frequency").is_none() => Some(ErrorKind::NoRate(path())),
+            _ if named.clocks.contains(&clock) => Some(ErrorKind::Twice(format!("\"{}\"", path()))),
+            _ => None,
+        };
+        if let Some(kind) = wrong {
+            return Err(spec.error("fixed-clocks", kind));
+        }
+        named.clocks.push(clock);
+    }
+    for name in &spec.dma_trusted {
+        let device = find(catalogue, name).map_err(|kind| spec.error("dma-trusted", kind))?;
+        if !catalogue.among(device, &named.devices) {
+            return Err(spec.error("dma-trusted", ErrorKind::NotGiven(catalogue.path(device))));
+        }
+        named.trusted.push(device);
+    }
+    Ok(named)
+}
+
+fn find(catalogue: &Catalogue<'_>, name: &str) -> Result<usize, ErrorKind> {
+    if let Some(found) = catalogue.index.resolve(name) {
+        return Ok(found);
+    }
+    if is_pci_function(name) {
+        return Err(ErrorKind::NotSupported(format!("giving one PCI function (\"{name}\")")));
+    }
+    let paths = catalogue.index.entries().iter().map(|entry| entry.path.as_str());
+    let near = match name.starts_with('/') {
+        true => {
+            // A path without its unit address is no misspelling but an omission.
+            let longer = |path: &&str| path.strip_prefix(name).is_some_and(|rest| rest.starts_with('@'));
+            paths.clone().find(longer).or_else(|| nearest(name, paths))
+        }
+        false => {
+            let last = |path: &str| path.rsplit('/').next().is_some_and(|last| last == name);
+            paths.clone().find(|path| last(path))
+        }
+    };
+    Err(ErrorKind::NoSuchDevice(name.to_owned(), near.map(ToOwned::to_owned)))
+}
+
+/// `.../00:02.0`, as lspci prints functions.
+fn is_pci_function(name: &str) -> bool {
+    let last = name.rsplit('/').next().unwrap_or_default().as_bytes();
+    let hex = |byte: &u8| byte.is_ascii_hexdigit();
+    let short = last.rsplit(|byte| *byte == b'.').next().is_some_and(|function| function.len() == 1);
+    short && last.contains(&b':') && last.iter().all(|byte| hex(byte) || matches!(*byte, b':' | b'.'))
+}
+
+/// Whether a node can be given at all.
+pub(super) fn can_be_given(catalogue: &Catalogue<'_>, device: usize) -> Result<(), ErrorKind> {
+    let path = || catalogue.path(device);
+    // The subtree leaves disabled nodes out, which matters below the root only.
+    for inner in catalogue.index.subtree(device) {
+        let Some(facts) = catalogue.facts(inner) else { continue };
+        if let Some(why) = facts.own {
+            let own = if inner == device {
+                path()
+            } else {
+                format!("{} (below {})", catalogue.path(inner), path())
+            };
+            return Err(ErrorKind::Own(own, why.to_owned()));
+        }
+    }
+    if let Some(by) = catalogue.index.disabled_by(device) {
+        return Err(ErrorKind::Disabled(path(), catalogue.path(by)));
+    }
+    for inner in catalogue.index.subtree(device) {
+        let Some(facts) = catalogue.facts(inner) else { continue };
+        let bad = |what: &str| ErrorKind::BadDeviceProperty(catalogue.path(inner), what.to_owned());
+        match facts.registers {
+            Registers::Bad => return Err(bad("reg")),
+            Registers::OffBus if inner == device => {
+                let bus = catalogue
+                    .index
+                    .upwards(device)
+                    .nth(1)
+                    .map_or_else(String::new, |bus| catalogue.path(bus));
+                let why =
+                    format!("it lies on {bus}, whose addresses the CPU does not see; give {bus} instead");
+                return Err(ErrorKind::Unreachable(path(), why));
+            }
+            _ => {}
+        }
+        if facts.bad_interrupts {
+            return Err(bad("interrupts"));
+        }
+        if let Some(intid) = facts.private.first() {
+            return Err(ErrorKind::PrivateInterrupt(catalogue.path(inner), intid.saturating_sub(16)));
+        }
+    }
+    Ok(())
+}
+
+/// Gathers a partition's devices and checks what they touch.
+fn collect<'s>(
+    catalogue: &Catalogue<'_>,
+    board: &Board,
+    spec: &'s Spec,
+    named: &Named,
+    owner: &dyn Fn(usize) -> Option<&'s str>,
+) -> Result<Given, PlanError> {
+    let error = |kind| spec.error("devices", kind);
+    let mut given = Given {
+        devices: Vec::new(),
+        mmio: Vec::new(),
+        spis: Vec::new(),
+        fixed_clocks: named.clocks.iter().map(|clock| catalogue.path(*clock)).collect(),
+        uart: None,
+        notes: Vec::new(),
+    };
+    for device in &named.devices {
+        let mut whole = Device { path: catalogue.path(*device), regs: Vec::new(), spis: Vec::new() };
+        for inner in catalogue.index.subtree(*device) {
+            let (Some(facts), Some(node)) = (catalogue.facts(inner), catalogue.index.node(inner)) else {
+                continue;
+            };
+            let path = || catalogue.path(inner);
+            for span in facts.spans() {
+                if board.ram.iter().any(|ram| ram.overlaps(&span.pages())) {
+                    return Err(error(ErrorKind::InRam(path(), *span)));
+                }
+                if board.gic.frames().iter().any(|frame| frame.pages().overlaps(&span.pages())) {
+                    let why = "it shares a page with the interrupt controller";
+                    return Err(error(ErrorKind::Own(path(), why.to_owned())));
+                }
+            }
+            shared_pages(catalogue, named, inner, owner, &mut given.notes).map_err(error)?;
+            shared_interrupts(catalogue, named, inner, owner).map_err(error)?;
+            let trusted = catalogue.among(inner, &named.trusted);
+            if !facts.spans().is_empty() && kinds::can_dma(node) && !trusted {
+                return Err(error(ErrorKind::Dma(path())));
+            }
+            if given.uart.is_none() && kinds::is_uart(node) {
+                given.uart = Some(path());
+            }
+            whole.regs.extend_from_slice(facts.spans());
+            whole.spis.extend_from_slice(&facts.spis);
+        }
+        whole.spis.sort_unstable();
+        whole.spis.dedup_by_key(|spi| spi.intid);
+        given.spis.extend_from_slice(&whole.spis);
+        given.devices.push(whole);
+    }
+    given.spis.sort_unstable();
+    given.spis.dedup_by_key(|spi| spi.intid);
+    given.mmio = merged_pages(given.devices.iter().flat_map(|device| &device.regs));
+    Ok(given)
+}
+
+/// All that has registers in the same pages must be in the same partition.
+fn shared_pages<'s>(
+    catalogue: &Catalogue<'_>,
+    named: &Named,
+    device: usize,
+    owner: &dyn Fn(usize) -> Option<&'s str>,
+    notes: &mut Vec<String>,
+) -> Result<(), ErrorKind> {
+    let spans = catalogue.facts(device).map_or(&[][..], |facts| facts.spans());
+    let path = || catalogue.path(device);
+    let (mut mates, mut page) = (Vec::new(), 0);
+    for (mate, facts, common) in catalogue.in_pages_of(spans) {
+        if facts.disabled {
+            if catalogue.index.node(mate).is_some_and(kinds::can_dma) {
+                return Err(ErrorKind::DmaMate(path(), catalogue.path(mate)));
+            }
+            notes.push(format!(
+                "{} comes with the registers of {}, which is disabled",
+                path(),
+                catalogue.path(mate)
+            ));
+        } else if facts.own.is_some() {
+            let why = format!("it shares a page with {}, which Partita keeps", catalogue.path(mate));
+            return Err(ErrorKind::Own(path(), why));
+        } else if !catalogue.among(mate, &named.devices) {
+            page = common.base.0;
+            mates.push(mate);
+        }
+    }
+    match mates.is_empty() {
+        true => Ok(()),
+        false => Err(ErrorKind::PageMates(path(), page, enumerate(catalogue, &mates, owner))),
+    }
+}
+
+/// All that has the same interrupt must be in the same partition.
+fn shared_interrupts<'s>(
+    catalogue: &Catalogue<'_>,
+    named: &Named,
+    device: usize,
+    owner: &dyn Fn(usize) -> Option<&'s str>,
+) -> Result<(), ErrorKind> {
+    let path = || catalogue.path(device);
+    for spi in catalogue.facts(device).map_or(&[][..], |facts| &facts.spis) {
+        let mut mates = Vec::new();
+        for (mate, facts) in catalogue.with_spi(spi.intid).filter(|(_, facts)| !facts.disabled) {
+            if facts.own.is_some() {
+                let why =
+                    format!("it shares an interrupt with {}, which Partita keeps", catalogue.path(mate));
+                return Err(ErrorKind::Own(path(), why));
+            }
+            if !catalogue.among(mate, &named.devices) {
+                mates.push(mate);
+            }
+        }
+        if !mates.is_empty() {
+            let mates = enumerate(catalogue, &mates, owner);
+            return Err(ErrorKind::InterruptMates(path(), spi.intid.saturating_sub(32), mates));
+        }
+    }
+    Ok(())
+}
+
+/// `"/a", "/b" (now in linux)`.
+fn enumerate<'s>(
+    catalogue: &Catalogue<'_>,
+    nodes: &[usize],
+    owner: &dyn Fn(usize) -> Option<&'s str>,
+) -> String {
+    let mut words = String::new();
+    for (place, node) in nodes.iter().enumerate() {
+        if place > 0 {
+            words.push_str(", ");
+        }
+        words.push_str(&format!("\"{}\"", catalogue.index.path(*node)));
+        if let Some(owner) = owner(*node) {
+            words.push_str(&format!(" (now in {owner})"));
+        }
+    }
+    words
+}

@@ -1,0 +1,79 @@
+//! What can be given: every node with registers, with what it shares and why it cannot be given, if it cannot.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use dtoolkit::model::DeviceTree;
+
+use super::{Catalogue, give, kinds};
+use crate::addr::PaSpan;
+use crate::dt::Index;
+use crate::plan::{Board, Spi};
+
+/// A node with registers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offer {
+    /// Its path.
+    pub path: String,
+    /// Its registers.
+    pub regs: Vec<PaSpan>,
+    /// Its SPIs.
+    pub spis: Vec<Spi>,
+    /// Enabled nodes with registers in the same pages: they go to the same partition.
+    pub page_mates: Vec<String>,
+    /// Enabled nodes with one of its interrupts: they go to the same partition.
+    pub interrupt_mates: Vec<String>,
+    /// Whether it can do DMA, as far as is known.
+    pub dma: bool,
+    /// Whether it is disabled in the board's tree.
+    pub disabled: bool,
+    /// Why it cannot be given, if it cannot; a UART that EL2 prints on can while no console is shared.
+    pub why_not: Option<String>,
+}
+
+/// All nodes with registers, in the tree's order.
+#[must_use]
+pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
+    let index = Index::new(tree);
+    let catalogue = Catalogue::new(&index, board, true);
+    let mut offers = Vec::new();
+    for (number, entry) in index.entries().iter().enumerate() {
+        let Some(facts) = catalogue.facts(number).filter(|facts| !facts.spans().is_empty()) else { continue };
+        let hidden = ["/memory", "/reserved-memory/", "/partitions/"];
+        if hidden.iter().any(|prefix| entry.path.starts_with(prefix)) {
+            continue;
+        }
+        let mates = |found: &mut dyn Iterator<Item = usize>| {
+            let mut paths: Vec<String> = found
+                .filter(|mate| {
+                    *mate != number
+                        && !index.within(*mate, number)
+                        && catalogue.facts(*mate).is_some_and(|facts| !facts.disabled)
+                })
+                .map(|mate| catalogue.path(mate))
+                .collect();
+            paths.sort();
+            paths.dedup();
+            paths
+        };
+        let dma = kinds::can_dma(entry.node);
+        let why_not = match give::can_be_given(&catalogue, number) {
+            Err(kind) => Some(kind.to_string()),
+            Ok(()) if dma => Some(super::super::ErrorKind::Dma(entry.path.clone()).to_string()),
+            Ok(()) => None,
+        };
+        offers.push(Offer {
+            path: entry.path.clone(),
+            regs: facts.spans().to_vec(),
+            spis: facts.spis.clone(),
+            page_mates: mates(&mut catalogue.in_pages_of(facts.spans()).map(|(mate, _, _)| mate)),
+            interrupt_mates: mates(
+                &mut facts.spis.iter().flat_map(|spi| catalogue.with_spi(spi.intid).map(|(mate, _)| mate)),
+            ),
+            dma,
+            disabled: facts.disabled,
+            why_not,
+        });
+    }
+    offers
+}

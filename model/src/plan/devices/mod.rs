@@ -1,0 +1,176 @@
+//! Devices of the board: what each node has, what Partita keeps, and who gets what. A device is given whole: its
+//! node and all below it that is not disabled.
+
+mod give;
+mod kinds;
+mod list;
+mod needs;
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{Board, Spi, gic};
+use crate::addr::{PaSpan, Span};
+use crate::dt::{Index, Registers, compatible};
+
+pub(super) use give::{Given, give};
+pub use list::{Offer, list};
+
+/// The nodes of the board with what they have.
+pub(super) struct Catalogue<'a> {
+    pub(super) index: &'a Index<'a>,
+    facts: Vec<Facts>,
+    /// The UART that EL2 prints on, if it does.
+    uart: Option<usize>,
+}
+
+/// What one node has by itself.
+struct Facts {
+    registers: Registers,
+    spis: Vec<Spi>,
+    /// INTIDs of PPIs.
+    private: Vec<u32>,
+    /// Interrupt controllers other than the GIC.
+    controllers: Vec<usize>,
+    /// Its interrupts cannot be understood.
+    bad_interrupts: bool,
+    /// Why Partita keeps it, if it does.
+    own: Option<&'static str>,
+    disabled: bool,
+}
+
+impl Facts {
+    fn spans(&self) -> &[PaSpan] {
+        match &self.registers {
+            Registers::Mapped(spans) => spans,
+            Registers::OffBus | Registers::Bad => &[],
+        }
+    }
+}
+
+impl<'a> Catalogue<'a> {
+    /// Reads through the nodes. With `keep_uart`, the board's UART is EL2's.
+    pub(super) fn new(index: &'a Index<'a>, board: &Board, keep_uart: bool) -> Self {
+        let uart = board.uart.as_ref().filter(|_| keep_uart).and_then(|uart| index.find(&uart.path));
+        let mut catalogue = Self { index, facts: Vec::new(), uart };
+        let mut own = Vec::new();
+        for (number, entry) in index.entries().iter().enumerate() {
+            let inherited = entry.parent.and_then(|parent| own.get(parent).copied().flatten());
+            // What is below the root is not the root's.
+            let why = catalogue.kept(number).or_else(|| inherited.filter(|_| entry.parent != Some(0)));
+            own.push(why);
+            let facts = catalogue.facts_of(number, why);
+            catalogue.facts.push(facts);
+        }
+        catalogue
+    }
+
+    fn facts_of(&self, number: usize, own: Option<&'static str>) -> Facts {
+        let interrupts = self.index.interrupts(number);
+        let mut facts = Facts {
+            registers: self.index.registers(number),
+            spis: Vec::new(),
+            private: Vec::new(),
+            controllers: Vec::new(),
+            bad_interrupts: interrupts.is_none(),
+            own,
+            disabled: self.index.disabled_by(number).is_some(),
+        };
+        let gic = gic::node(self.index);
+        for interrupt in interrupts.unwrap_or_default() {
+            match gic::interrupt(self.index, &interrupt) {
+                Some(gic::Wired::Spi(spi)) => facts.spis.push(spi),
+                Some(gic::Wired::Private(intid)) => facts.private.push(intid),
+                None if Some(interrupt.controller) == gic => facts.bad_interrupts = true,
+                None => facts.controllers.push(interrupt.controller),
+            }
+        }
+        facts
+    }
+
+    /// Why Partita keeps this node, and with it what is below.
+    fn kept(&self, number: usize) -> Option<&'static str> {
+        let entry = self.index.entries().get(number)?;
+        if Some(number) == gic::node(self.index) {
+            return Some("it is the interrupt controller, of which each partition sees its part");
+        }
+        if Some(number) == self.uart {
+            return Some(
+                "Partita prints on it for partitions with a shared console (set console to \"none\")",
+            );
+        }
+        if super::ram::is_memory(self.index, number) {
+            return Some("it is RAM, which memory@* nodes ask for");
+        }
+        match entry.path.as_str() {
+            "/" => return Some("it is the whole board"),
+            "/cpus" => return Some("cores are given by `cpus`"),
+            "/chosen" | "/aliases" | "/__symbols__" | "/__overrides__" => return Some("it is no device"),
+            "/partitions" => return Some("it is the plan itself"),
+            "/reserved-memory" => return Some("it is memory that firmware has reserved"),
+            _ => {}
+        }
+        let kinds: [(&[&str], &str); 4] = [
+            (&["arm,armv8-timer", "arm,armv7-timer"], "every partition has the architectural timer anyway"),
+            (&["arm,psci-1.0", "arm,psci-0.2", "arm,psci"], "every partition has a PSCI of its own"),
+            (kinds::SMMUS, "it is an SMMU, which guards partitions from each other"),
+            (&["arm,gic-v3-its", "arm,gic-v2m-frame"], "it is part of the interrupt controller"),
+        ];
+        kinds.iter().find(|(names, _)| compatible(entry.node, names)).map(|(_, why)| *why)
+    }
+
+    /// Whether one of these names leads to a UART.
+    pub(super) fn names_uart(&self, names: &[String]) -> bool {
+        names.iter().filter_map(|name| self.index.resolve(name)).any(|device| {
+            let inner = self.index.subtree(device);
+            inner.into_iter().any(|number| self.index.node(number).is_some_and(kinds::is_uart))
+        })
+    }
+
+    fn facts(&self, number: usize) -> Option<&Facts> {
+        self.facts.get(number)
+    }
+
+    /// The nodes with registers in the pages of these.
+    fn in_pages_of<'s>(&'s self, spans: &'s [PaSpan]) -> impl Iterator<Item = (usize, &'s Facts, PaSpan)> {
+        self.facts.iter().enumerate().filter_map(move |(number, facts)| {
+            let common = spans.iter().find_map(|span| {
+                let pages = span.pages();
+                let other = facts.spans().iter().map(Span::pages).find(|other| other.overlaps(&pages))?;
+                Some(Span::between(pages.base.max(other.base), pages.end().min(other.end())))
+            })?;
+            Some((number, facts, common))
+        })
+    }
+
+    /// The nodes with this SPI.
+    fn with_spi(&self, intid: u32) -> impl Iterator<Item = (usize, &Facts)> {
+        let has = move |facts: &Facts| facts.spis.iter().any(|spi| spi.intid == intid);
+        self.facts.iter().enumerate().filter(move |(_, facts)| has(facts))
+    }
+
+    fn path(&self, number: usize) -> String {
+        self.index.path(number).into()
+    }
+
+    /// Whether a node is one of these or below one.
+    fn among(&self, number: usize, roots: &[usize]) -> bool {
+        roots.iter().any(|root| self.index.within(number, *root))
+    }
+}
+
+/// Whole pages, sorted and merged.
+pub(super) fn merged_pages<'s>(spans: impl Iterator<Item = &'s PaSpan>) -> Vec<PaSpan> {
+    let mut pages: Vec<PaSpan> = spans.map(Span::pages).collect();
+    pages.sort_unstable();
+    let mut merged: Vec<PaSpan> = Vec::new();
+    for span in pages {
+        match merged.last_mut() {
+            Some(last) if span.base <= last.end() => {
+                *last = Span::between(last.base, last.end().max(span.end()))
+            }
+            _ => merged.push(span),
+        }
+    }
+    merged
+}

@@ -1,0 +1,110 @@
+//! The interrupt controller of the board, and what an interrupt specifier means to it.
+
+use alloc::borrow::ToOwned;
+use alloc::vec::Vec;
+
+use super::{ErrorKind, Gic, PlanError, Spi};
+use crate::addr::PaSpan;
+use crate::dt::{Index, Interrupt, Registers, cell, cells, number, value};
+
+const V3: &[&str] = &["arm,gic-v3"];
+const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
+
+/// The node of the GIC.
+pub(super) fn node(index: &Index<'_>) -> Option<usize> {
+    index.usable(V3).or_else(|| index.usable(V2))
+}
+
+/// The board's GIC.
+pub(super) fn gic(index: &Index<'_>) -> Result<Gic, PlanError> {
+    let malformed = |found: usize, property: &str, want| {
+        PlanError::property(index.path(found), property, ErrorKind::BadBoardProperty(want))
+    };
+    let frames = |found: usize| match index.registers(found) {
+        Registers::Mapped(spans) => spans,
+        Registers::OffBus | Registers::Bad => Vec::new(),
+    };
+    if let Some(found) = index.usable(V3) {
+        let path = index.path(found).to_owned();
+        let node = index.node(found);
+        let regions = node.and_then(|node| cell(node, "#redistributor-regions")).unwrap_or(1) as usize;
+        let spans = frames(found);
+        let (Some((dist, rest)), true) = (spans.split_first(), regions > 0) else {
+            return Err(malformed(found, "reg", "the distributor and the redistributors"));
+        };
+        let redists = rest.get(..regions);
+        let redists = redists.ok_or_else(|| {
+            malformed(found, "reg", "the distributor and as many redistributor regions as said")
+        })?;
+        let stride = match node.and_then(|node| value(node, "redistributor-stride")) {
+            None => 0,
+            // A redistributor is two or four 64 KiB frames, possibly with gaps (IHI 0069, 12.10).
+            Some(stride) => cells(stride)
+                .and_then(|cells| number(&cells))
+                .filter(|stride| *stride != 0 && stride.is_multiple_of(0x1_0000))
+                .ok_or_else(|| malformed(found, "redistributor-stride", "a multiple of 64 KiB"))?,
+        };
+        return Ok(Gic::V3 { path, dist: *dist, redists: redists.to_vec(), stride });
+    }
+    if let Some(found) = index.usable(V2) {
+        return match *frames(found).as_slice() {
+            [dist, cpu, hyp, vcpu, ..] => {
+                Ok(Gic::V2 { path: index.path(found).to_owned(), dist, cpu, hyp, vcpu })
+            }
+            _ => Err(malformed(
+                found,
+                "reg",
+                "distributor, CPU interface, virtual interface control and virtual CPU interface",
+            )),
+        };
+    }
+    Err(PlanError::node("/", ErrorKind::BoardLacks("usable interrupt controller (arm,gic-v3)")))
+}
+
+impl Gic {
+    /// Path of its node.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        match self {
+            Self::V3 { path, .. } | Self::V2 { path, .. } => path,
+        }
+    }
+
+    /// All its frames, which belong to EL2.
+    #[must_use]
+    pub fn frames(&self) -> Vec<PaSpan> {
+        match self {
+            Self::V3 { dist, redists, .. } => {
+                let mut frames = alloc::vec![*dist];
+                frames.extend_from_slice(redists);
+                frames
+            }
+            Self::V2 { dist, cpu, hyp, vcpu, .. } => alloc::vec![*dist, *cpu, *hyp, *vcpu],
+        }
+    }
+}
+
+/// An interrupt that is wired to the GIC.
+pub(super) enum Wired {
+    /// A shared one.
+    Spi(Spi),
+    /// One that each core has for itself (its INTID).
+    Private(u32),
+}
+
+/// What a specifier means, if it is the GIC's and well-formed
+/// (Linux: Documentation/devicetree/bindings/interrupt-controller/arm,gic-v3.yaml).
+pub(super) fn interrupt(index: &Index<'_>, interrupt: &Interrupt) -> Option<Wired> {
+    if Some(interrupt.controller) != node(index) {
+        return None;
+    }
+    let [kind, number, flags, ..] = *interrupt.specifier.as_slice() else { return None };
+    match kind {
+        // INTIDs 32..1019 are SPIs, 16..31 PPIs (IHI 0069, 2.2). Flags 1 and 2 are edges, 4 and 8 levels.
+        0 if number < 988 => {
+            Some(Wired::Spi(Spi { intid: number + 32, edge: flags & 0xf < 4 && flags & 3 != 0 }))
+        }
+        1 if number < 16 => Some(Wired::Private(number + 16)),
+        _ => None,
+    }
+}

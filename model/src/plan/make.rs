@@ -1,0 +1,135 @@
+//! Making a plan: read the trees, read the board, read what is asked for, see whether the board can give it, place.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use super::devices::{Catalogue, Given, give};
+use super::place::{self, ImageRequest, MemoryRequest};
+use super::spec::Spec;
+use super::{
+    Board, ErrorKind, Gic, Inputs, Memory, Partition, Plan, PlanError, Planned, overlay, rules, space, spec,
+};
+use crate::addr::Pa;
+use crate::dt::Index;
+
+impl Plan {
+    /// Decides everything, or says what is wrong with the plan. The same inputs give the same plan or the same words.
+    ///
+    /// # Errors
+    ///
+    /// The first thing that is wrong, in the order of the overlay within each step.
+    #[expect(clippy::new_ret_no_self, reason = "the plan comes with the tree that it was read from")]
+    pub fn new(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
+        let tree = overlay::merge(inputs.tree, inputs.overlay)?;
+        let plan = {
+            let index = Index::new(&tree);
+            let mut board = Board::read(&tree, &index, inputs.ram, inputs.occupied)?;
+            if let Gic::V2 { path, .. } = &board.gic {
+                return Err(PlanError::node(
+                    path,
+                    ErrorKind::BoardNotSupported("the interrupt controller GICv2"),
+                ));
+            }
+            let partitions = index.find("/partitions").and_then(|number| index.node(number));
+            let partitions = partitions.ok_or_else(|| PlanError::node("/", ErrorKind::NoPartitions))?;
+            let specs = spec::read(partitions)?;
+            rules::check(&specs)?;
+            let cores = rules::cores(&mut board, &specs)?;
+            let given = devices(&index, &board, &specs)?;
+            for (spec, given) in specs.iter().zip(&given) {
+                space::memory(&board, spec, given)?;
+            }
+            rules::supported(&specs)?;
+            let memory = memory(&board, &specs)?;
+            assemble(inputs, board, specs, cores, given, memory)?
+        };
+        Ok(Planned { plan, tree })
+    }
+}
+
+fn devices(index: &Index<'_>, board: &Board, specs: &[Spec]) -> Result<Vec<Given>, PlanError> {
+    // Partita keeps its UART if any console is shared, which a partition's is by default if it owns no UART.
+    let free = Catalogue::new(index, board, false);
+    let shared = specs.iter().any(|spec| space::shares_console(spec, free.names_uart(&spec.devices)));
+    give(&Catalogue::new(index, board, shared), board, specs)
+}
+
+/// Where each partition's RAM is.
+fn memory(board: &Board, specs: &[Spec]) -> Result<Vec<Vec<Memory>>, PlanError> {
+    let entries = || specs.iter().flat_map(|spec| &spec.memory);
+    let requests: Vec<MemoryRequest> = entries()
+        .map(|entry| MemoryRequest {
+            node: entry.node.clone(),
+            property: if entry.pin.is_some() { "host-base" } else { "reg" },
+            ipa: entry.ipa,
+            pin: entry.pin,
+        })
+        .collect();
+    let placed: Vec<Pa> = place::memory(&board.ram, &board.reserved, &requests)?;
+    let mut placed = placed.into_iter();
+    Ok(specs
+        .iter()
+        .map(|spec| {
+            let entries = spec.memory.iter().zip(placed.by_ref());
+            entries.map(|(entry, pa)| Memory { ipa: entry.ipa, pa, numa: entry.numa }).collect()
+        })
+        .collect())
+}
+
+fn assemble(
+    inputs: &Inputs<'_>,
+    board: Board,
+    specs: Vec<Spec>,
+    cores: Vec<Vec<usize>>,
+    given: Vec<Given>,
+    memory: Vec<Vec<Memory>>,
+) -> Result<Plan, PlanError> {
+    let mut notes = Vec::new();
+    let mut partitions = Vec::new();
+    for (((spec, cpus), given), memory) in specs.into_iter().zip(cores).zip(given).zip(memory) {
+        let console = space::console(&board, &spec, &given)?;
+        let load = place::images(
+            inputs.files,
+            &ImageRequest {
+                node: &spec.path,
+                kernel: &spec.kernel,
+                initrd: spec.initrd.as_deref(),
+                load_address: spec.load_address,
+                entry: spec.entry,
+                dtb_address: spec.dtb_address,
+                dtb: &spec.dtb,
+                memory: &memory,
+            },
+        )?;
+        notes.extend(given.notes.iter().map(|note| alloc::format!("{}: {note}", spec.name)));
+        if spec.best_effort {
+            let words = "stop is guaranteed, not only best-effort, because interrupts are mediated";
+            notes.push(alloc::format!("{}: {words}", spec.name));
+        }
+        if board.uart.is_none() && matches!(console, super::Console::Shared { .. }) {
+            let words = "its shared console leads nowhere: stdout-path names no UART that Partita can drive";
+            notes.push(alloc::format!("{}: {words}", spec.name));
+        }
+        partitions.push(Partition {
+            name: spec.name,
+            path: spec.path,
+            cpus,
+            memory,
+            devices: given.devices,
+            mmio: given.mmio,
+            spis: given.spis,
+            fixed_clocks: given.fixed_clocks,
+            console,
+            bootargs: spec.bootargs.to_string(),
+            load,
+            dtb: spec.dtb,
+            interrupt_path: spec.interrupt_path,
+            start: spec.start,
+            restart: spec.restart,
+            restart_limit: spec.restart_limit,
+            clear_memory: spec.clear_memory,
+            guest_tree: spec.guest_tree,
+        });
+    }
+    Ok(Plan { board, partitions, notes })
+}

@@ -1,0 +1,88 @@
+//! The firmware's tree with the overlay applied, which is what a plan is read from.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use dtoolkit::Node;
+use dtoolkit::error::OverlayError;
+use dtoolkit::model::overlay::OverlayApplier;
+use dtoolkit::model::{DeviceTree, DeviceTreeNode};
+
+use super::{ErrorKind, PlanError};
+use crate::dt::{self, properties, strings, text};
+
+/// Reads both trees and merges them. The result has /partitions.
+pub(super) fn merge(tree: &[u8], overlay: Option<&[u8]>) -> Result<DeviceTree, PlanError> {
+    let top = |kind| PlanError::node("/", kind);
+    let mut merged = dt::parse(tree).map_err(|why| top(ErrorKind::TreeUnreadable(why)))?;
+    let has_plan = |tree: &DeviceTree| tree.root.children().any(|child| child.name() == "partitions");
+    let Some(overlay) = overlay else {
+        return if has_plan(&merged) { Ok(merged) } else { Err(top(ErrorKind::NoPartitions)) };
+    };
+    let overlay = dt::parse(overlay).map_err(|why| {
+        top(match why.contains("property name") {
+            // dtc before 1.8 writes a reference by path as a property of __fixups__ whose name is that path.
+            true => ErrorKind::OverlayPathReference,
+            false => ErrorKind::OverlayUnreadable(why),
+        })
+    })?;
+    check(&overlay)?;
+    if has_plan(&merged) {
+        return Err(top(ErrorKind::TwoPlans));
+    }
+    OverlayApplier::new(&mut merged).apply_overlay_tree(overlay).map_err(|error| {
+        top(match error {
+            OverlayError::TargetNotFound(target) => ErrorKind::NoTarget(target),
+            OverlayError::UnresolvedSymbol(label) => ErrorKind::NoLabel(label),
+            other => ErrorKind::OverlayFails(other.to_string()),
+        })
+    })?;
+    if has_plan(&merged) { Ok(merged) } else { Err(top(ErrorKind::NoPartitions)) }
+}
+
+/// What would be lost without a word, and references by label where the plan names nodes by path.
+fn check(overlay: &DeviceTree) -> Result<(), PlanError> {
+    for child in overlay.root.children() {
+        let name = child.name();
+        if child.name_without_address() == "fragment" {
+            if !child.children().any(|inner| inner.name() == "__overlay__") {
+                let kind = ErrorKind::OverlayFails(format!("{name} has no __overlay__"));
+                return Err(PlanError::node("/", kind));
+            }
+        } else if !matches!(name, "__fixups__" | "__local_fixups__" | "__symbols__") {
+            return Err(PlanError::node("/", ErrorKind::OutsideFragment(format!("/{name}"))));
+        }
+    }
+    let Some(fixups) = overlay.root.children().find(|child| child.name() == "__fixups__") else {
+        return Ok(());
+    };
+    for (label, places) in properties(fixups) {
+        for place in strings(places).unwrap_or_default() {
+            let mut parts = place.rsplitn(3, ':').skip(1);
+            let (Some(property), Some(path)) = (parts.next(), parts.next()) else { continue };
+            let node = in_merged_tree(&overlay.root, path);
+            if node.starts_with("/partitions/") && !node.contains("/guest-tree") {
+                return Err(PlanError::property(
+                    node,
+                    property,
+                    ErrorKind::ByLabel(Some(format!("&{label}"))),
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// `/fragment@0/__overlay__/partitions/linux` as the path that it will have.
+fn in_merged_tree(root: &DeviceTreeNode, path: &str) -> String {
+    let mut parts = path.trim_start_matches('/').splitn(3, '/');
+    let (Some(fragment), Some("__overlay__"), rest) = (parts.next(), parts.next(), parts.next()) else {
+        return path.to_string();
+    };
+    let target = root
+        .children()
+        .find(|child| child.name() == fragment)
+        .and_then(|child| text(child, "target-path"))
+        .unwrap_or("/");
+    format!("{}/{}", target.trim_end_matches('/'), rest.unwrap_or_default())
+}

@@ -1,0 +1,99 @@
+//! RAM and what is reserved in it, as the firmware's tree and the caller say.
+
+use alloc::borrow::ToOwned;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use dtoolkit::model::DeviceTree;
+
+use super::{ErrorKind, PlanError, Reserved};
+use crate::addr::{PAGE, Pa, PaSpan, Span};
+use crate::dt::{Index, Registers, text};
+
+/// RAM in whole pages, sorted and merged.
+pub(super) fn ram(index: &Index<'_>, given: &[PaSpan]) -> Result<Vec<PaSpan>, PlanError> {
+    let mut spans = Vec::new();
+    if given.is_empty() {
+        for (number, entry) in index.entries().iter().enumerate() {
+            if is_memory(index, number) {
+                match index.registers(number) {
+                    Registers::Mapped(found) if index.disabled_by(number).is_none() => spans.extend(found),
+                    Registers::Mapped(_) => {}
+                    Registers::Bad | Registers::OffBus => {
+                        let want = "base and size of RAM";
+                        let kind = ErrorKind::BadBoardProperty(want);
+                        return Err(PlanError::property(&entry.path, "reg", kind));
+                    }
+                }
+            }
+        }
+    } else {
+        spans.extend_from_slice(given);
+    }
+    let mut merged: Vec<PaSpan> = Vec::new();
+    spans.sort_unstable();
+    for span in spans.into_iter().filter_map(whole_pages) {
+        match merged.last_mut() {
+            Some(last) if span.base <= last.end() => {
+                *last = Span::between(last.base, last.end().max(span.end()))
+            }
+            _ => merged.push(span),
+        }
+    }
+    if merged.is_empty() { Err(PlanError::node("/memory", ErrorKind::NoRam)) } else { Ok(merged) }
+}
+
+/// Whether a node is one of the root's memory nodes (Devicetree Specification, 3.4).
+pub(super) fn is_memory(index: &Index<'_>, number: usize) -> bool {
+    index.entries().get(number).is_some_and(|entry| {
+        let name = entry.path.trim_start_matches('/');
+        entry.parent == Some(0)
+            && (name == "memory"
+                || name.starts_with("memory@")
+                || text(entry.node, "device_type") == Some("memory"))
+    })
+}
+
+/// The whole pages inside a range.
+fn whole_pages(span: PaSpan) -> Option<PaSpan> {
+    let base = span.base.0.checked_next_multiple_of(PAGE)?;
+    let end = span.end().0 & !(PAGE - 1);
+    let inner = Span::between(Pa(base), Pa(end));
+    (inner.size > 0).then_some(inner)
+}
+
+/// The memory reservation block, /reserved-memory and what the caller knows, sorted by address.
+pub(super) fn reserved(
+    tree: &DeviceTree,
+    index: &Index<'_>,
+    occupied: &[Reserved],
+) -> Result<Vec<Reserved>, PlanError> {
+    let mut reserved = occupied.to_vec();
+    for entry in &tree.memory_reservations {
+        let base = Pa(entry.address());
+        // One that wraps is taken to reach to the end.
+        let span = PaSpan::new(base, entry.size()).unwrap_or_else(|| Span::between(base, Pa(u64::MAX)));
+        reserved.push(Reserved { span, what: "a memory reservation of the firmware".to_string() });
+    }
+    if let Some(parent) = index.find("/reserved-memory") {
+        for (number, entry) in index.entries().iter().enumerate() {
+            if entry.parent != Some(parent) || index.disabled_by(number).is_some() {
+                continue;
+            }
+            match index.registers(number) {
+                Registers::Mapped(spans) => {
+                    reserved.extend(
+                        spans.iter().map(|span| Reserved { span: *span, what: entry.path.to_owned() }),
+                    );
+                }
+                Registers::Bad | Registers::OffBus => {
+                    let want = "base and size of the reserved range, and `ranges;` in /reserved-memory";
+                    return Err(PlanError::property(&entry.path, "reg", ErrorKind::BadBoardProperty(want)));
+                }
+            }
+        }
+    }
+    reserved.retain(|entry| entry.span.size > 0);
+    reserved.sort_by_key(|entry| entry.span);
+    Ok(reserved)
+}

@@ -1,0 +1,100 @@
+//! Rules between properties and between partitions, and what is legal but not supported yet. Both are told apart, so
+//! that a plan which will never be right is not taken for one that has to wait.
+
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use super::spec::{ConsoleWord, Spec};
+use super::{Board, CpuEnable, ErrorKind, InterruptPath, PlanError, Restart, Start};
+use crate::dt::nearest;
+
+/// What holds between properties.
+pub(super) fn check(specs: &[Spec]) -> Result<(), PlanError> {
+    for spec in specs {
+        if spec.interrupt_path == InterruptPath::Direct {
+            if !spec.best_effort {
+                let kind = ErrorKind::Needs("stop = \"best-effort\": a direct partition can keep its cores");
+                return Err(spec.error("interrupt-path", kind));
+            }
+            if spec.watchdog {
+                let kind = ErrorKind::Needs(
+                    "interrupt-path = \"mediated\": the watchdog's timer would go to a direct partition",
+                );
+                return Err(spec.error("watchdog", kind));
+            }
+        }
+        if spec.console.is_some_and(|console| console != ConsoleWord::Shared) {
+            let needs = ErrorKind::Needs("console = \"shared\"");
+            if spec.console_base.is_some() {
+                return Err(spec.error("console-base", needs));
+            }
+            if spec.console_interrupt.is_some() {
+                return Err(spec.error("console-interrupt", needs));
+            }
+        }
+        for name in &spec.manages {
+            if *name == spec.name {
+                return Err(spec.error("manages", ErrorKind::Itself));
+            }
+            if !specs.iter().any(|other| other.name == *name) {
+                let near = nearest(name, specs.iter().map(|other| other.name.as_str()));
+                let kind = ErrorKind::NoSuchPartition(name.clone(), near.map(ToString::to_string));
+                return Err(spec.error("manages", kind));
+            }
+        }
+        let one_to_one =
+            |entry: &super::spec::MemorySpec| entry.pin.is_some_and(|pin| pin.0 == entry.ipa.base.0);
+        if !spec.dma_trusted.is_empty() && !spec.memory.iter().all(one_to_one) {
+            let kind = ErrorKind::Needs("memory that is 1:1 (`host-base;` in each memory@* node)");
+            return Err(spec.error("dma-trusted", kind));
+        }
+    }
+    Ok(())
+}
+
+/// What is legal, but has no effect yet.
+pub(super) fn supported(specs: &[Spec]) -> Result<(), PlanError> {
+    for spec in specs {
+        let later = [
+            ("interrupt-path", spec.interrupt_path == InterruptPath::Direct, "\"direct\""),
+            ("start", spec.start == Start::Manual, "\"manual\""),
+            ("restart", spec.restart == Restart::OnFailure, "\"on-failure\""),
+            ("restart", spec.restart == Restart::Always, "\"always\""),
+            ("watchdog", spec.watchdog, "`watchdog`"),
+            ("manages", !spec.manages.is_empty(), "`manages`"),
+            ("dma-trusted", !spec.dma_trusted.is_empty(), "`dma-trusted`"),
+        ];
+        if let Some((property, _, what)) = later.iter().find(|(_, used, _)| *used) {
+            return Err(spec.error(property, ErrorKind::NotSupported((*what).to_string())));
+        }
+    }
+    Ok(())
+}
+
+/// Which of the board's cores each partition has; the board is told its owners.
+pub(super) fn cores(board: &mut Board, specs: &[Spec]) -> Result<Vec<Vec<usize>>, PlanError> {
+    let alone = board.cpus.len() == 1;
+    let mut all = Vec::new();
+    for (partition, spec) in specs.iter().enumerate() {
+        let mut mine = Vec::new();
+        for (place, core) in spec.cpus.iter().enumerate() {
+            let error = |kind| Err(spec.error(spec.cpus_property, kind));
+            let Some(at) = board.cpus.iter().position(|cpu| cpu.mpidr == *core) else {
+                let have: Vec<String> =
+                    board.cpus.iter().map(|cpu| alloc::format!("{:#x}", cpu.mpidr)).collect();
+                return error(ErrorKind::NoSuchCore(*core, have.join(", ")));
+            };
+            let Some(cpu) = board.cpus.get_mut(at) else { continue };
+            if let Some(other) = cpu.owner.and_then(|(owner, _)| specs.get(owner)) {
+                return error(ErrorKind::CoreTaken(*core, other.name.clone()));
+            }
+            if cpu.enable == CpuEnable::Unknown && !alone {
+                return error(ErrorKind::CoreCannotStart(*core));
+            }
+            cpu.owner = Some((partition, place));
+            mine.push(at);
+        }
+        all.push(mine);
+    }
+    Ok(all)
+}

@@ -1,0 +1,50 @@
+//! Plans from tests/plans on QEMU virt's tree: each bad one is refused with exactly its message, each good one makes
+//! a plan that keeps the invariants. They are compiled by dtc, as users do.
+
+mod common;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use common::{Images, compile, invariants, plan_on_virt, plans_dir};
+
+#[test]
+fn bad_plans_are_refused_with_their_message() {
+    let mut wrong = Vec::new();
+    let plans = sources(&plans_dir());
+    for source in &plans {
+        let expected = fs::read_to_string(source.with_extension("expected")).unwrap_or_default();
+        let found = match plan_on_virt(&compile(source), &Images) {
+            Ok(_) => "(accepted)".to_string(),
+            Err(error) => error.to_string(),
+        };
+        if found != expected.trim_end_matches('\n') {
+            let name = source.file_name().unwrap().to_string_lossy();
+            wrong.push(format!("{name}\n  expected: {}\n  found:    {found}\n", expected.trim_end()));
+            if std::env::var_os("PARTITA_BLESS").is_some() {
+                fs::write(source.with_extension("expected"), format!("{found}\n")).unwrap();
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} bad plans:\n{}", wrong.len(), plans.len(), wrong.concat());
+    assert!(plans.len() >= 40, "only {} bad plans are there", plans.len());
+}
+
+#[test]
+fn good_plans_are_accepted() {
+    let plans = sources(&plans_dir().join("good"));
+    assert!(plans.len() >= 5, "only {} good plans are there", plans.len());
+    for source in plans {
+        let planned = plan_on_virt(&compile(&source), &Images)
+            .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        invariants(&planned.plan);
+    }
+}
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut found: Vec<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "dtso"));
+    found.sort();
+    found
+}
