@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 /// The candidate that the fewest single-letter changes lead to, if they are few for a word of this length.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let most = (word.len() / 3).clamp(1, 6);
+    let most = if word.len() < 4 { 1 } else { (word.len() / 3).clamp(2, 6) };
     let near = candidates.into_iter().map(|candidate| (distance(word, candidate, most), candidate));
     near.filter(|(distance, _)| *distance <= most).min_by_key(|(distance, _)| *distance).map(|(_, word)| word)
 }

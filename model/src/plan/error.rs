@@ -92,8 +92,8 @@ pub enum ErrorKind {
     UnknownProperty(Option<&'static str>),
     /// A subnode that Partita does not know; the nearest it knows.
     UnknownNode(Option<&'static str>),
-    /// Legal, but its effect is not there yet.
-    NotSupported(String),
+    /// Legal, but its effect is not there yet: the whole property or node, or what is said in it.
+    NotSupported(Option<String>),
     /// `compatible` does not contain what it must.
     Compatible(&'static str),
     /// A partition's name is malformed.
@@ -104,6 +104,8 @@ pub enum ErrorKind {
     NotStrings,
     /// A phandle where a path is wanted.
     ByLabel(Option<String>),
+    /// A label where a core's number is wanted.
+    CoreByLabel(String),
     /// Cells of the wrong number: what is wanted, and the bytes found.
     Cells(String, usize),
     /// An empty list or string.
@@ -118,7 +120,7 @@ pub enum ErrorKind {
     Twice(String),
     /// May not stand beside another property.
     Excludes(&'static str),
-    /// Means nothing without something else.
+    /// Needs something else to be of use.
     Needs(&'static str),
     /// A bundle file name that is not allowed.
     BadFileName(String),
@@ -265,7 +267,7 @@ impl fmt::Display for ErrorKind {
                 f,
                 "the board's tree states no RAM; state it as firmware would, such as --ram 0x40000000+0x40000000"
             ),
-            K::Missing(example) => write!(f, "is required and missing; add one, such as {example}"),
+            K::Missing(example) => write!(f, "is required and missing; add it, such as {example}"),
             K::UnknownProperty(None) => {
                 write!(f, "is no property of this node; remove it, or see the reference of the overlay")
             }
@@ -278,7 +280,8 @@ impl fmt::Display for ErrorKind {
             K::UnknownNode(Some(near)) => {
                 write!(f, "is no node that belongs here; did you mean `{near}`? Otherwise remove it")
             }
-            K::NotSupported(what) => write!(f, "{what} is not supported yet; remove it"),
+            K::NotSupported(None) => write!(f, "is not supported yet; remove it"),
+            K::NotSupported(Some(what)) => write!(f, "{what} is not supported yet; remove it"),
             K::Compatible(want) => write!(f, "must contain \"{want}\"; write compatible = \"{want}\""),
             K::BadName => write!(
                 f,
@@ -299,6 +302,11 @@ impl fmt::Display for ErrorKind {
                 "holds numbers (a reference such as <&label> becomes one), but nodes are named by path; write \
                  strings, such as \"/pl031@9010000\""
             ),
+            K::CoreByLabel(label) => write!(
+                f,
+                "names a core by reference ({label}), which most boards' trees cannot resolve; write the cores' \
+                 numbers, such as cpus = <0 1>"
+            ),
             K::Cells(want, bytes) => {
                 write!(f, "must be {want}, but it has {bytes} bytes; write numbers in angle brackets")
             }
@@ -315,7 +323,7 @@ impl fmt::Display for ErrorKind {
             K::Excludes(other) => {
                 write!(f, "stands beside `{other}`, which says the same; remove one of them")
             }
-            K::Needs(what) => write!(f, "means nothing without {what}; add that or remove this"),
+            K::Needs(what) => write!(f, "needs {what}; add that or remove this"),
             K::BadFileName(name) => write!(
                 f,
                 "\"{name}\" is no name for a file in the bundle; use letters, digits and ._+-/ without a leading / \
@@ -342,7 +350,10 @@ impl fmt::Display for ErrorKind {
                  another core"
             ),
             K::Unaligned(what, value) => {
-                write!(f, "the {what} {value:#x} is not a multiple of 4 KiB; round it to 0x1000")
+                write!(
+                    f,
+                    "the {what} {value:#x} is not a multiple of 4 KiB; use one whose last three hexadecimal digits are 0"
+                )
             }
             K::BadSpan(base, size) => write!(
                 f,

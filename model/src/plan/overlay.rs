@@ -62,11 +62,12 @@ fn check(overlay: &DeviceTree) -> Result<(), PlanError> {
             let (Some(property), Some(path)) = (parts.next(), parts.next()) else { continue };
             let node = in_merged_tree(&overlay.root, path);
             if node.starts_with("/partitions/") && !node.contains("/guest-tree") {
-                return Err(PlanError::property(
-                    node,
-                    property,
-                    ErrorKind::ByLabel(Some(format!("&{label}"))),
-                ));
+                let label = format!("&{label}");
+                let kind = match property {
+                    "cpus" | "cpus64" => ErrorKind::CoreByLabel(label),
+                    _ => ErrorKind::ByLabel(Some(label)),
+                };
+                return Err(PlanError::property(node, property, kind));
             }
         }
     }

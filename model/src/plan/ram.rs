@@ -40,7 +40,11 @@ pub(super) fn ram(index: &Index<'_>, given: &[PaSpan]) -> Result<Vec<PaSpan>, Pl
             _ => merged.push(span),
         }
     }
-    if merged.is_empty() { Err(PlanError::node("/memory", ErrorKind::NoRam)) } else { Ok(merged) }
+    if merged.is_empty() {
+        let node = (0..index.entries().len()).find(|number| is_memory(index, *number));
+        return Err(PlanError::node(node.map_or("/", |node| index.path(node)), ErrorKind::NoRam));
+    }
+    Ok(merged)
 }
 
 /// Whether a node is one of the root's memory nodes (Devicetree Specification, 3.4).

@@ -56,16 +56,16 @@ pub(super) fn check(specs: &[Spec]) -> Result<(), PlanError> {
 pub(super) fn supported(specs: &[Spec]) -> Result<(), PlanError> {
     for spec in specs {
         let later = [
-            ("interrupt-path", spec.interrupt_path == InterruptPath::Direct, "\"direct\""),
-            ("start", spec.start == Start::Manual, "\"manual\""),
-            ("restart", spec.restart == Restart::OnFailure, "\"on-failure\""),
-            ("restart", spec.restart == Restart::Always, "\"always\""),
-            ("watchdog", spec.watchdog, "`watchdog`"),
-            ("manages", !spec.manages.is_empty(), "`manages`"),
-            ("dma-trusted", !spec.dma_trusted.is_empty(), "`dma-trusted`"),
+            ("interrupt-path", spec.interrupt_path == InterruptPath::Direct, Some("\"direct\"")),
+            ("start", spec.start == Start::Manual, Some("\"manual\"")),
+            ("restart", spec.restart == Restart::OnFailure, Some("\"on-failure\"")),
+            ("restart", spec.restart == Restart::Always, Some("\"always\"")),
+            ("watchdog", spec.watchdog, None),
+            ("manages", !spec.manages.is_empty(), None),
+            ("dma-trusted", !spec.dma_trusted.is_empty(), None),
         ];
         if let Some((property, _, what)) = later.iter().find(|(_, used, _)| *used) {
-            return Err(spec.error(property, ErrorKind::NotSupported((*what).to_string())));
+            return Err(spec.error(property, ErrorKind::NotSupported(what.map(ToString::to_string))));
         }
     }
     Ok(())

@@ -128,7 +128,7 @@ fn find(catalogue: &Catalogue<'_>, name: &str) -> Result<usize, ErrorKind> {
         return Ok(found);
     }
     if is_pci_function(name) {
-        return Err(ErrorKind::NotSupported(format!("giving one PCI function (\"{name}\")")));
+        return Err(ErrorKind::NotSupported(Some(format!("giving one PCI function (\"{name}\")"))));
     }
     let paths = catalogue.index.entries().iter().map(|entry| entry.path.as_str());
     let near = match name.starts_with('/') {

@@ -87,7 +87,8 @@ fn partition(reader: &Reader<'_>) -> Result<Spec, PlanError> {
         required(reader, "#address-cells", reader.cell("#address-cells", 1, 2)?, "#address-cells = <2>")?;
     let size = required(reader, "#size-cells", reader.cell("#size-cells", 1, 2)?, "#size-cells = <2>")?;
     let (address, size) = (address as usize, size as usize);
-    let at = |property| reader.number(property, address, "one address of #address-cells cells");
+    let want = alloc::format!("one address of {address} cells, as #address-cells says");
+    let at = |property| reader.number(property, address, &want);
     let memory = memory::read(reader, address, size)?;
     let kernel = required(reader, "kernel", reader.file("kernel")?, "kernel = \"vmlinuz\"")?;
     let dtb = match reader.string("dtb")? {

@@ -41,7 +41,7 @@ impl<'a> Reader<'a> {
         for (name, _) in properties(self.node) {
             match words.iter().find(|word| word.matches(&name)) {
                 Some(word) if word.supported => {}
-                Some(_) => return Err(self.error(&name, ErrorKind::NotSupported(format!("`{name}`")))),
+                Some(_) => return Err(self.error(&name, ErrorKind::NotSupported(None))),
                 None if ADDED.contains(&name.as_str()) => {}
                 None => return Err(self.error(&name, ErrorKind::UnknownProperty(near(&name, words)))),
             }
@@ -56,7 +56,7 @@ impl<'a> Reader<'a> {
             let error = |kind| Err(PlanError::node(self.below(child).path, kind));
             match words.iter().find(|word| word.matches(name)) {
                 Some(word) if word.supported => {}
-                Some(_) => return error(ErrorKind::NotSupported(format!("`{name}`"))),
+                Some(_) => return error(ErrorKind::NotSupported(None)),
                 None => return error(ErrorKind::UnknownNode(near(name, words))),
             }
         }
@@ -101,14 +101,14 @@ impl<'a> Reader<'a> {
     pub(super) fn nodes(&self, property: &str) -> Result<Vec<String>, PlanError> {
         let Some(bytes) = value(self.node, property) else { return Ok(Vec::new()) };
         let Some(list) = dt::strings(bytes) else {
-            return Err(self.error(
-                property,
-                match cells(bytes) {
-                    Some(numbers) if !numbers.is_empty() => ErrorKind::ByLabel(None),
-                    Some(_) => ErrorKind::Empty,
-                    None => ErrorKind::NotStrings,
-                },
-            ));
+            let textual = |byte: &u8| matches!(*byte, 0 | b' '..=b'~');
+            let kind = match cells(bytes) {
+                _ if bytes.starts_with(b"/") && bytes.iter().all(textual) => ErrorKind::Empty,
+                Some(numbers) if !numbers.is_empty() => ErrorKind::ByLabel(None),
+                Some(_) => ErrorKind::Empty,
+                None => ErrorKind::NotStrings,
+            };
+            return Err(self.error(property, kind));
         };
         if let Some(label) = list.iter().find(|name| name.starts_with('&')) {
             return Err(self.error(property, ErrorKind::ByLabel(Some((*label).to_owned()))));
@@ -183,10 +183,9 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The nearest word of the vocabulary.
+/// The nearest word of the vocabulary. Unit addresses and endings are left out of the comparison.
 fn near(name: &str, words: &'static [Word]) -> Option<&'static str> {
-    let bare = name.split('@').next().unwrap_or(name);
-    let by_stem =
-        words.iter().find(|word| word.name.trim_end_matches(['*', '@']) == bare).map(|word| word.name);
-    by_stem.or_else(|| nearest(name, words.iter().map(|word| word.name)))
+    let stem = |word: &'static Word| word.name.trim_end_matches(['*', '@']);
+    let near = nearest(name.split('@').next().unwrap_or(name), words.iter().map(stem))?;
+    words.iter().find(|word| stem(word) == near).map(|word| word.name)
 }
