@@ -11,6 +11,7 @@ extern crate alloc;
 
 pub mod addr;
 pub mod bundle;
+pub mod console;
 pub mod dt;
 pub mod gic;
 pub mod guest_tree;
