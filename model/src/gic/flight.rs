@@ -216,6 +216,9 @@ impl Vgic {
     ) {
         let (placed, _) = self.pending(word, mask, ctx);
         let Some(bank) = self.bank_mut(word) else { return };
+        // Of a level-sensitive one in flight the written state is remembered: it outlives the line.
+        let kept = placed & mask & !bank.edge & if matches!(word, Word::Private(_)) { !0xffff } else { !0 };
+        bank.taken |= kept;
         let mask = mask & bank.owned() & !placed;
         let (physical, software) = (mask & bank.physical, mask & bank.software);
         bank.latch |= physical & !bank.edge;
@@ -223,7 +226,7 @@ impl Vgic {
             Word::Private(vcpu) => self.shared.set_pending(vcpu, software),
             Word::Shared(_) => bank.latch |= software,
         }
-        self.publish(word, physical, ctx.hw);
+        self.publish(word, physical | kept, ctx.hw);
         if physical != 0 {
             ctx.hw.set(word, Bits::Pending, physical);
         }
@@ -366,14 +369,15 @@ impl Vgic {
         let Some(bank) = self.bank(word) else { return };
         let mask = mask & bank.forwarded;
         self.publish(word, mask, ctx.hw);
+        let waiting = self.bank(word).map_or(0, |bank| bank.asserted()) & mask;
         let flying = self.in_flight(word, mask, ctx);
-        for bit in bits(flying) {
+        for bit in bits(flying | waiting) {
             let (Some(bank), Some(vcpu)) = (self.bank(word), self.owner(word, bit)) else { continue };
             let intid = base(word) + bit;
             let group1 = bank.group1 & 1 << bit != 0;
             let op = Op::Update { intid, priority: bank.priority(intid), group1 };
             self.perform_on(1 << vcpu, op, ctx);
-            if self.cpus.get(vcpu).is_some_and(|cpu| !cpu.waiting.is_empty()) {
+            if !self.shared.fast_path_allowed(vcpu) {
                 self.nudge(vcpu);
             }
         }

@@ -41,6 +41,8 @@ mod redist;
 mod registers;
 mod reset;
 mod sgi;
+#[cfg(test)]
+mod tests;
 
 use alloc::boxed::Box;
 use alloc::sync::Arc;

@@ -60,7 +60,7 @@ pub fn targets(value: u64, source: usize, vcpus: usize) -> u64 {
     let all = if vcpus >= MAX_VCPUS { u64::MAX } else { (1 << vcpus) - 1 };
     if value >> 40 & 1 != 0 {
         // IRM: everyone but the sender; affinity is ignored.
-        return all & !1_u64.checked_shl(source as u32).unwrap_or(0);
+        return if source < MAX_VCPUS { all & !(1 << source) } else { all };
     }
     // Aff3 (55..48), Aff2 (39..32), Aff1 (23..16): the partition's vCPUs have 0 there.
     if value & (0xff << 48 | 0xff << 32 | 0xff << 16) != 0 {

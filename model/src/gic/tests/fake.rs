@@ -1,0 +1,448 @@
+//! A machine for the tests: a physical GICv3, cores with list registers, and EL2 as its documentation asks.
+//!
+//! It checks what it is asked: an action on an interrupt or a vCPU outside the partition fails the test.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::super::{
+    Access, Bits, Config, Control, Drained, Hw, Irq, ListRegisters, Op, Shared, Spi, State, Vgic, Word, lr,
+    perform,
+};
+
+/// Number of INTIDs in the fake.
+pub const INTIDS: u32 = 128;
+
+/// One physical interrupt.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Line {
+    pub owned: bool,
+    pub enabled: bool,
+    pub latch: bool,
+    pub active: bool,
+    pub edge: bool,
+    pub high: bool,
+    pub route: usize,
+}
+
+impl Line {
+    pub fn pending(&self) -> bool {
+        self.latch || !self.edge && self.high
+    }
+}
+
+/// One core: EL2's part and the virtual CPU interface.
+#[derive(Clone, Debug, Default)]
+pub struct Core {
+    pub lrs: Vec<u64>,
+    pub ready: Vec<u64>,
+    pub control: Control,
+    pub eoi_count: u32,
+    /// VENG1, VENG0.
+    pub groups: u32,
+    /// Acknowledged by the guest and not ended: priority, INTID.
+    pub running: Vec<(u8, u32)>,
+    /// EOImode = 1: ended and not deactivated.
+    pub dropped: Vec<u32>,
+    pub two_step: bool,
+    /// An interrupt that EL2 acknowledged, on its way to the lock.
+    pub in_hand: Option<u32>,
+    pub kicked: bool,
+    pub remotes: u32,
+    pub ppis: [Line; 32],
+}
+
+/// What is behind the traits.
+#[derive(Clone, Debug, Default)]
+pub struct Machine {
+    pub cores: Vec<Core>,
+    pub spis: Vec<Line>,
+    pub online: Vec<bool>,
+    pub kicks: u32,
+}
+
+impl Machine {
+    pub fn line(&mut self, core: usize, intid: u32) -> &mut Line {
+        if intid < 32 { &mut self.cores[core].ppis[intid as usize] } else { &mut self.spis[intid as usize] }
+    }
+
+    fn each(&mut self, word: Word, mask: u32, mut act: impl FnMut(&mut Line)) {
+        for bit in (0..32).filter(|bit| mask & 1 << bit != 0) {
+            let (core, intid) = match word {
+                Word::Private(core) => (core, bit),
+                Word::Shared(word) => (0, 32 * word as u32 + bit),
+            };
+            let line = self.line(core, intid);
+            assert!(line.owned, "INTID {intid} is not the partition's");
+            act(line);
+        }
+    }
+
+    /// The interrupt that the physical GIC would signal to this core.
+    pub fn signalled(&mut self, core: usize) -> Option<u32> {
+        (16..INTIDS).find(|intid| {
+            let line = *self.line(core, *intid);
+            let here = *intid < 32 || line.route == core;
+            line.owned && line.enabled && line.pending() && !line.active && here
+        })
+    }
+
+    fn deactivate(&mut self, core: usize, image: u64) {
+        if image & lr::HW != 0 {
+            let line = self.line(core, (image >> 32) as u32 & 0x3ff);
+            assert!(line.active, "a list register without its active physical interrupt");
+            line.active = false;
+        }
+    }
+}
+
+/// The handle that plays EL2's hardware layer.
+#[derive(Clone)]
+pub struct Physical(pub Rc<RefCell<Machine>>, pub usize);
+
+/// The list registers of one core.
+#[derive(Clone)]
+pub struct Lrs(pub Rc<RefCell<Machine>>, pub usize);
+
+impl Hw for Physical {
+    fn read(&mut self, word: Word, bits: Bits) -> u32 {
+        let mut machine = self.0.borrow_mut();
+        (0..32).fold(0, |all, bit| {
+            let line = match word {
+                Word::Private(core) => *machine.line(core, bit),
+                Word::Shared(word) => *machine.line(0, 32 * word as u32 + bit),
+            };
+            let set = match bits {
+                Bits::Enable => line.enabled,
+                Bits::Pending => line.pending(),
+                Bits::Active => line.active,
+            };
+            // Other owners' interrupts read as noise: the model must mask.
+            all | u32::from(set || !line.owned) << bit
+        })
+    }
+
+    fn set(&mut self, word: Word, bits: Bits, mask: u32) {
+        self.0.borrow_mut().each(word, mask, |line| match bits {
+            Bits::Enable => line.enabled = true,
+            Bits::Pending => line.latch = true,
+            Bits::Active => line.active = true,
+        });
+    }
+
+    fn clear(&mut self, word: Word, bits: Bits, mask: u32) {
+        self.0.borrow_mut().each(word, mask, |line| match bits {
+            Bits::Enable => line.enabled = false,
+            Bits::Pending => line.latch = false,
+            Bits::Active => line.active = false,
+        });
+    }
+
+    fn set_edge(&mut self, word: Word, intid: u32, edge: bool) -> bool {
+        let mut now = edge;
+        self.0.borrow_mut().each(word, 1 << (intid % 32), |line| {
+            assert!(!line.enabled, "trigger of an enabled interrupt");
+            // PPIs' triggers are fixed on this machine.
+            if matches!(word, Word::Shared(_)) {
+                line.edge = edge;
+            }
+            now = line.edge;
+        });
+        now
+    }
+
+    fn route(&mut self, intid: u32, vcpu: usize) {
+        let mut machine = self.0.borrow_mut();
+        assert!(vcpu < machine.cores.len() && machine.spis[intid as usize].owned);
+        machine.spis[intid as usize].route = vcpu;
+    }
+
+    fn set_ready(&mut self, vcpu: usize, intid: u32, image: u64) {
+        let mut machine = self.0.borrow_mut();
+        assert!(machine.line(vcpu, intid).owned);
+        machine.cores[vcpu].ready[intid as usize] = image;
+    }
+
+    fn kick(&mut self, vcpu: usize) {
+        let mut machine = self.0.borrow_mut();
+        assert!(machine.online[vcpu], "kick of a vCPU that is off");
+        machine.cores[vcpu].kicked = true;
+        machine.kicks += 1;
+    }
+
+    fn remote(&mut self, vcpu: usize, op: Op) -> State {
+        assert!(
+            vcpu != self.1 && self.0.borrow().online[vcpu],
+            "remote operation on oneself or a vCPU that is off"
+        );
+        self.0.borrow_mut().cores[vcpu].remotes += 1;
+        assert_eq!(Op::from_bits(u64::from(op)), op);
+        let state = perform(op, &mut Lrs(Rc::clone(&self.0), vcpu));
+        State::from(u64::from(state))
+    }
+}
+
+impl ListRegisters for Lrs {
+    fn count(&self) -> usize {
+        self.0.borrow().cores[self.1].lrs.len()
+    }
+    fn read(&self, index: usize) -> u64 {
+        self.0.borrow().cores[self.1].lrs[index]
+    }
+    fn write(&mut self, index: usize, image: u64) {
+        self.0.borrow_mut().cores[self.1].lrs[index] = image;
+    }
+    fn take_eoi_count(&mut self) -> u32 {
+        std::mem::take(&mut self.0.borrow_mut().cores[self.1].eoi_count)
+    }
+    fn set_control(&mut self, control: Control) {
+        let core = &mut self.0.borrow_mut().cores[self.1];
+        (core.control, core.eoi_count) = (control, 0);
+    }
+    fn enabled_groups(&self) -> u32 {
+        self.0.borrow().cores[self.1].groups
+    }
+}
+
+/// A partition on the machine.
+pub struct World {
+    pub vgic: Vgic,
+    pub shared: Arc<Shared>,
+    pub machine: Rc<RefCell<Machine>>,
+}
+
+/// The SPIs of the test partitions: physical ones of both triggers in two words, and two emulated ones.
+pub const SPIS: [Spi; 7] = [
+    Spi { intid: 33, edge: false, emulated: true },
+    Spi { intid: 34, edge: false, emulated: false },
+    Spi { intid: 35, edge: true, emulated: false },
+    Spi { intid: 36, edge: true, emulated: false },
+    Spi { intid: 63, edge: false, emulated: false },
+    Spi { intid: 70, edge: true, emulated: true },
+    Spi { intid: 71, edge: true, emulated: false },
+];
+/// The test partitions' PPIs: two timers.
+pub const PPIS: u32 = 1 << 27 | 1 << 30;
+
+impl World {
+    /// `vcpus` cores with `lrs` list registers each; vCPU 0 runs, both groups are on at its CPU interface.
+    pub fn new(vcpus: usize, lrs: usize) -> Self {
+        let config = Config { vcpus, ppis: PPIS, edge_ppis: 0, spis: &SPIS, priority_bits: 5, tdir: true };
+        let mut machine = Machine { spis: vec![Line::default(); INTIDS as usize], ..Machine::default() };
+        for spi in SPIS.iter().filter(|spi| !spi.emulated) {
+            let dirty = Line { enabled: true, latch: true, active: true, ..Line::default() };
+            machine.spis[spi.intid as usize] = Line { owned: true, ..dirty };
+        }
+        let mut core =
+            Core { lrs: vec![0; lrs], ready: vec![0; INTIDS as usize], groups: 3, ..Core::default() };
+        for intid in [27, 30] {
+            core.ppis[intid].owned = true;
+        }
+        machine.cores = vec![core; vcpus];
+        machine.online = vec![false; vcpus];
+        let mut vgic = Vgic::new(&config).unwrap();
+        let machine = Rc::new(RefCell::new(machine));
+        vgic.reset(&mut Physical(Rc::clone(&machine), usize::MAX));
+        let mut world = World { shared: vgic.shared(), vgic, machine };
+        world.online(0);
+        world
+    }
+
+    fn call<R>(&mut self, vcpu: usize, f: impl FnOnce(&mut Vgic, &mut Physical, &mut Lrs) -> R) -> R {
+        let mut hw = Physical(Rc::clone(&self.machine), vcpu);
+        f(&mut self.vgic, &mut hw, &mut Lrs(Rc::clone(&self.machine), vcpu))
+    }
+
+    pub fn lrs(&self, vcpu: usize) -> Lrs {
+        Lrs(Rc::clone(&self.machine), vcpu)
+    }
+
+    pub fn online(&mut self, vcpu: usize) {
+        self.machine.borrow_mut().online[vcpu] = true;
+        self.call(vcpu, |vgic, hw, lrs| vgic.online(vcpu, hw, lrs));
+    }
+
+    pub fn offline(&mut self, vcpu: usize) {
+        // From here on no remote operation and no kick may come.
+        self.machine.borrow_mut().online[vcpu] = false;
+        self.call(vcpu, |vgic, hw, lrs| vgic.offline(vcpu, hw, lrs));
+        let core = &mut self.machine.borrow_mut().cores[vcpu];
+        assert!(core.lrs.iter().all(|image| *image == 0) && core.control == Control::empty());
+        core.running.clear();
+        core.dropped.clear();
+        core.kicked = false;
+    }
+
+    pub fn reset(&mut self) {
+        self.call(usize::MAX, |vgic, hw, _| vgic.reset(hw));
+    }
+
+    pub fn dist(&mut self, vcpu: usize, offset: u64, width: u8, write: Option<u64>) -> u64 {
+        self.call(vcpu, |vgic, hw, lrs| vgic.dist_access(vcpu, offset, Access { width, write }, hw, lrs))
+    }
+
+    pub fn redist(&mut self, vcpu: usize, offset: u64, width: u8, write: Option<u64>) -> u64 {
+        self.call(vcpu, |vgic, hw, lrs| vgic.redist_access(vcpu, offset, Access { width, write }, hw, lrs))
+    }
+
+    /// A word write to the distributor by vCPU 0.
+    pub fn write(&mut self, offset: u64, value: u32) {
+        self.dist(0, offset, 4, Some(u64::from(value)));
+    }
+
+    /// A word read of the distributor by vCPU 0.
+    pub fn read(&mut self, offset: u64) -> u32 {
+        self.dist(0, offset, 4, None) as u32
+    }
+
+    /// An input of the machine changes. Emulated ones tell EL2, which kicks.
+    pub fn input(&mut self, core: usize, intid: u32, high: bool) {
+        if let Some(vcpu) = self.vgic.set_line(intid, high) {
+            self.machine.borrow_mut().cores[vcpu].kicked = true;
+        }
+        let mut machine = self.machine.borrow_mut();
+        let line = machine.line(core, intid);
+        line.latch |= line.edge && high && !line.high;
+        line.high = high;
+    }
+
+    /// EL2 acknowledges a physical interrupt if one is signalled: the fast path, or into the hand. True: it did.
+    pub fn interrupt(&mut self, vcpu: usize) -> bool {
+        let mut machine = self.machine.borrow_mut();
+        let Some(intid) = machine.signalled(vcpu) else { return false };
+        let line = machine.line(vcpu, intid);
+        (line.active, line.latch) = (true, false);
+        let core = &mut machine.cores[vcpu];
+        let image = core.ready[intid as usize];
+        let free = core.lrs.iter_mut().find(|image| lr::is_free(**image));
+        match free {
+            Some(free) if image != 0 && self.shared.fast_path_allowed(vcpu) => *free = image,
+            _ => core.in_hand = Some(intid),
+        }
+        true
+    }
+
+    /// EL2 gets the lock with what it has in hand.
+    pub fn finish(&mut self, vcpu: usize) -> bool {
+        let Some(intid) = self.machine.borrow_mut().cores[vcpu].in_hand.take() else { return false };
+        let irq = self.call(vcpu, |vgic, hw, lrs| vgic.slow_irq(vcpu, intid, hw, lrs));
+        assert_eq!(irq, Irq::Handled);
+        true
+    }
+
+    /// EL2 takes a kick.
+    pub fn kick(&mut self, vcpu: usize) -> bool {
+        if !std::mem::take(&mut self.machine.borrow_mut().cores[vcpu].kicked) {
+            return false;
+        }
+        if self.shared.drain(vcpu, &mut self.lrs(vcpu)) == Drained::NeedsLock {
+            self.call(vcpu, |vgic, hw, lrs| vgic.kicked(vcpu, hw, lrs));
+        }
+        true
+    }
+
+    /// Whether the maintenance interrupt is asserted (ICH_MISR_EL2).
+    pub fn maintained(&self, vcpu: usize) -> bool {
+        let machine = self.machine.borrow();
+        let core = &machine.cores[vcpu];
+        let (on, off) = (core.groups, !core.groups);
+        let asked = |bit, condition: bool| core.control.contains(bit) && condition;
+        core.lrs.iter().any(|image| lr::is_ended(*image))
+            || asked(Control::LRENPIE, core.eoi_count != 0)
+            || asked(Control::NPIE, !core.lrs.iter().any(|image| lr::is_waiting(*image)))
+            || asked(Control::VGRP0EIE, on & 1 != 0)
+            || asked(Control::VGRP1EIE, on & 2 != 0)
+            || asked(Control::VGRP0DIE, off & 1 != 0)
+            || asked(Control::VGRP1DIE, off & 2 != 0)
+    }
+
+    /// EL2 takes the maintenance interrupt, after which it must be quiet.
+    pub fn maintenance(&mut self, vcpu: usize) -> bool {
+        if !self.maintained(vcpu) {
+            return false;
+        }
+        self.call(vcpu, |vgic, hw, lrs| vgic.maintenance(vcpu, hw, lrs));
+        assert!(!self.maintained(vcpu), "maintenance storm");
+        true
+    }
+
+    /// EL2 does all that there is to do on every core.
+    pub fn quiesce(&mut self) {
+        for _ in 0..1000 {
+            let busy =
+                (0..self.machine.borrow().cores.len()).filter(|vcpu| self.machine.borrow().online[*vcpu]);
+            let busy: Vec<usize> = busy.collect();
+            let worked = busy.into_iter().fold(false, |worked, vcpu| {
+                worked | self.finish(vcpu) | self.interrupt(vcpu) | self.kick(vcpu) | self.maintenance(vcpu)
+            });
+            if !worked {
+                return;
+            }
+        }
+        panic!("EL2 never comes to rest");
+    }
+
+    /// The guest reads ICC_IAR.
+    pub fn ack(&mut self, vcpu: usize) -> Option<u32> {
+        let core = &mut self.machine.borrow_mut().cores[vcpu];
+        let threshold = core.running.iter().map(|(priority, _)| u32::from(*priority)).min().unwrap_or(0x100);
+        let groups = core.groups;
+        let enabled = |image: &u64| groups & if image & lr::GROUP1 != 0 { 2 } else { 1 } != 0;
+        let image = core
+            .lrs
+            .iter_mut()
+            .filter(|image| lr::is_waiting(**image) && enabled(image))
+            .min_by_key(|image| (lr::priority(**image), lr::intid(**image)))?;
+        if u32::from(lr::priority(*image)) >= threshold {
+            return None;
+        }
+        *image ^= lr::PENDING | lr::ACTIVE;
+        let running = (lr::priority(*image), lr::intid(*image));
+        core.running.push(running);
+        Some(running.1)
+    }
+
+    /// The guest writes ICC_EOIR for the interrupt that it acknowledged last.
+    pub fn eoi(&mut self, vcpu: usize) -> Option<u32> {
+        let (_, intid) = self.machine.borrow_mut().cores[vcpu].running.pop()?;
+        if self.machine.borrow().cores[vcpu].two_step {
+            self.machine.borrow_mut().cores[vcpu].dropped.push(intid);
+        } else {
+            self.end(vcpu, intid);
+        }
+        Some(intid)
+    }
+
+    /// The guest writes ICC_DIR for some interrupt that it ended.
+    pub fn dir(&mut self, vcpu: usize, which: usize) {
+        let mut machine = self.machine.borrow_mut();
+        let core = &mut machine.cores[vcpu];
+        if core.dropped.is_empty() {
+            return;
+        }
+        let intid = core.dropped.swap_remove(which % core.dropped.len());
+        let trapped = core.control.contains(Control::TDIR);
+        drop(machine);
+        if trapped {
+            self.call(vcpu, |vgic, hw, lrs| vgic.deactivate(vcpu, intid, hw, lrs));
+        } else {
+            self.end(vcpu, intid);
+        }
+    }
+
+    /// The virtual CPU interface deactivates.
+    fn end(&mut self, vcpu: usize, intid: u32) {
+        let mut machine = self.machine.borrow_mut();
+        let core = &mut machine.cores[vcpu];
+        let found =
+            core.lrs.iter_mut().find(|image| **image & lr::ACTIVE != 0 && lr::intid(**image) == intid);
+        if let Some(image) = found {
+            *image &= !lr::ACTIVE;
+            let image = *image;
+            machine.deactivate(vcpu, image);
+        } else {
+            core.eoi_count = (core.eoi_count + 1).min(31);
+        }
+    }
+}

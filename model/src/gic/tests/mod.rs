@@ -1,0 +1,8 @@
+//! Tests of the virtual GIC, on a fake machine that behaves as IHI 0069 says.
+
+mod fake;
+mod flight;
+mod overflow;
+mod random;
+mod registers;
+mod sgi;

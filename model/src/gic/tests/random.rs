@@ -1,0 +1,386 @@
+//! Random guests, devices and interleavings: whatever happens, nothing is lost, doubled or out of order.
+
+use proptest::prelude::*;
+
+use super::super::bank::bits;
+use super::super::{Control, REDIST_SIZE, SgiRegister, Word, lr};
+use super::fake::{INTIDS, PPIS, SPIS, World};
+
+const SGI_BASE: u64 = 0x1_0000;
+
+/// A step, to be read with what the machine allows at that point.
+#[derive(Clone, Debug)]
+struct Step {
+    kind: u8,
+    core: usize,
+    pick: usize,
+    value: u32,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    (0..32_u8, 0..4_usize, 0..1000_usize, any::<u32>()).prop_map(|(kind, core, pick, value)| Step {
+        kind,
+        core,
+        pick,
+        value,
+    })
+}
+
+/// What the test knows beside the model: which edges, written pending states and SGIs must still be seen.
+struct Run {
+    world: World,
+    vcpus: usize,
+    /// Per core (private ones) and INTID: it must reach the guest; how often it was raised and acknowledged.
+    due: Vec<[bool; INTIDS as usize]>,
+    raised: Vec<[u32; INTIDS as usize]>,
+    acked: Vec<[u32; INTIDS as usize]>,
+}
+
+impl Run {
+    fn new(vcpus: usize, lrs: usize, two_step: u8) -> Self {
+        let mut world = World::new(vcpus, lrs);
+        for (index, core) in world.machine.borrow_mut().cores.iter_mut().enumerate() {
+            core.two_step = two_step & 1 << index != 0;
+        }
+        (1..vcpus).for_each(|vcpu| world.online(vcpu));
+        let mut run = Run {
+            world,
+            vcpus,
+            due: vec![[false; INTIDS as usize]; vcpus],
+            raised: vec![[0; INTIDS as usize]; vcpus],
+            acked: vec![[0; INTIDS as usize]; vcpus],
+        };
+        run.enable_all();
+        run
+    }
+
+    fn enable_all(&mut self) {
+        let first = (0..self.vcpus).find(|vcpu| self.runs(*vcpu)).unwrap_or(0);
+        self.world.dist(first, 0, 4, Some(3));
+        for word in 1..4 {
+            self.world.dist(first, 0x100 + 4 * word, 4, Some(0xffff_ffff));
+        }
+        for vcpu in 0..self.vcpus as u64 {
+            self.world.redist(first, vcpu * REDIST_SIZE + SGI_BASE + 0x100, 4, Some(0xffff_ffff));
+        }
+    }
+
+    /// In the guest, or in EL2 without the lock.
+    fn runs(&self, vcpu: usize) -> bool {
+        let machine = self.world.machine.borrow();
+        machine.online[vcpu] && machine.cores[vcpu].in_hand.is_none()
+    }
+
+    fn raise(&mut self, core: usize, intid: u32) {
+        let core = if intid < 32 { core } else { 0 };
+        self.due[core][intid as usize] = true;
+        self.raised[core][intid as usize] += 1;
+    }
+
+    fn input(&mut self, core: usize, intid: u32, high: bool) {
+        let line = *self.world.machine.borrow_mut().line(core, intid);
+        let edge = match self.emulated(intid) {
+            true => {
+                self.world.vgic.bank(Word::Shared(intid as usize / 32)).unwrap().edge & 1 << (intid % 32) != 0
+            }
+            false => line.edge,
+        };
+        if edge && high && !line.high {
+            self.raise(core, intid);
+        }
+        self.world.input(core, intid, high);
+    }
+
+    fn emulated(&self, intid: u32) -> bool {
+        SPIS.iter().any(|spi| spi.intid == intid && spi.emulated)
+    }
+
+    fn inputs(&self, pick: usize) -> u32 {
+        let all: Vec<u32> = SPIS.iter().map(|spi| spi.intid).chain([27, 30]).collect();
+        all[pick % all.len()]
+    }
+
+    fn ack(&mut self, core: usize, lower: bool) -> Option<u32> {
+        let intid = self.world.ack(core)?;
+        let bank = if intid < 32 { core } else { 0 };
+        self.due[bank][intid as usize] = false;
+        self.acked[bank][intid as usize] += 1;
+        if lower {
+            self.input(core, intid, false);
+        }
+        Some(intid)
+    }
+
+    /// A guest's write to a register with one bit per interrupt. The test follows what it does to pending states.
+    fn write_word(&mut self, core: usize, word: Word, register: u64, mask: u32) {
+        let (offset, bank) = match word {
+            Word::Private(vcpu) => (vcpu as u64 * REDIST_SIZE + SGI_BASE + register, vcpu),
+            Word::Shared(word) => (register + 4 * word as u64, 0),
+        };
+        let base = if let Word::Shared(word) = word { 32 * word as u32 } else { 0 };
+        let owned = self.world.vgic.bank(word).map_or(0, |bank| bank.owned());
+        for bit in bits(mask & owned) {
+            match register {
+                0x200 => self.raise(bank, base + bit),
+                0x280 => self.due[bank][(base + bit) as usize] = false,
+                _ => {}
+            }
+        }
+        let write = Some(u64::from(mask));
+        match word {
+            Word::Private(_) => self.world.redist(core, offset, 4, write),
+            Word::Shared(_) => self.world.dist(core, offset, 4, write),
+        };
+    }
+
+    fn step(&mut self, step: &Step) {
+        let core = step.core % self.vcpus;
+        let Step { kind, pick, value, .. } = *step;
+        // Devices do not wait for anyone. The rest needs a core that is not at the lock.
+        match kind {
+            0..=4 => return self.input(core, self.inputs(pick), value & 1 != 0 || kind < 2),
+            5..=6 => {
+                self.world.finish(core);
+                return;
+            }
+            _ if self.runs(core) => {}
+            7 if !self.world.machine.borrow().online[core] => return self.world.online(core),
+            _ => return,
+        }
+        match kind {
+            7..=11 => _ = self.world.interrupt(core),
+            12..=13 => _ = self.world.kick(core),
+            14..=15 => _ = self.world.maintenance(core),
+            16..=19 => _ = self.ack(core, value & 3 != 0),
+            20..=22 => _ = self.world.eoi(core),
+            23 => self.world.dir(core, pick),
+            24..=25 => {
+                let word = match pick % 6 {
+                    0..=1 => Word::Private(pick / 6 % self.vcpus),
+                    word => Word::Shared(word % 4),
+                };
+                let registers = [0x80, 0x100, 0x100, 0x180, 0x180, 0x200, 0x280, 0x300, 0x380, 0x380];
+                let mask =
+                    if value & 3 == 0 { value } else { value & value.rotate_left(7) & value.rotate_left(13) };
+                self.write_word(core, word, registers[pick / 24 % registers.len()], mask);
+                // What it reads afterwards is only the partition's.
+                if let Word::Shared(word) = word {
+                    let read = self.world.dist(core, 0x200 + 4 * word as u64, 4, None) as u32;
+                    assert_eq!(
+                        read & !self.world.vgic.bank(Word::Shared(word)).map_or(0, |bank| bank.owned()),
+                        0
+                    );
+                }
+            }
+            26 => {
+                let priority = Some(u64::from(value & 0xff));
+                let intid = u64::from(self.inputs(pick));
+                if intid < 32 {
+                    let sgi = pick as u64 % 32;
+                    self.world.redist(
+                        core,
+                        step.core as u64 % 2 * REDIST_SIZE + SGI_BASE + 0x400 + sgi,
+                        1,
+                        priority,
+                    );
+                } else {
+                    self.world.dist(core, 0x400 + intid, 1, priority);
+                }
+            }
+            27 => {
+                let route = if value & 7 == 0 {
+                    u64::from(value) << 28
+                } else {
+                    u64::from(value) % self.vcpus as u64
+                };
+                self.world.dist(core, 0x6000 + 8 * u64::from(self.inputs(pick)), 8, Some(route));
+            }
+            28..=29 => {
+                let register = [SgiRegister::Sgi1r, SgiRegister::Sgi0r][usize::from(value & 7 == 0)];
+                let sgi = pick as u32 % 16;
+                let hit =
+                    self.world.shared.send(core, u64::from(sgi) << 24 | u64::from(value & 0xf), register);
+                for target in (0..self.vcpus).filter(|target| hit & 1 << target != 0) {
+                    self.raise(target, sgi);
+                    let mut machine = self.world.machine.borrow_mut();
+                    machine.cores[target].kicked |= machine.online[target];
+                }
+            }
+            30 => match value % 3 {
+                0 => _ = self.world.dist(core, 0, 4, Some(u64::from(value >> 8))),
+                1 => self.world.machine.borrow_mut().cores[core].groups = value >> 8 & 3,
+                _ => _ = self.world.dist(core, 0, 4, Some(3)),
+            },
+            _ if value & 3 == 0 => self.world.offline(core),
+            _ => {}
+        }
+    }
+
+    /// What must hold between any two steps.
+    fn check(&self) {
+        let machine = self.world.machine.borrow();
+        let mut anywhere: Vec<u32> = Vec::new();
+        for (vcpu, core) in machine.cores.iter().enumerate() {
+            let cpu = &self.world.vgic.cpus[vcpu];
+            let mut here: Vec<u32> = cpu.waiting.iter().chain(cpu.spilled.iter()).collect();
+            for image in core.lrs.iter().copied().filter(|image| lr::is_valid(*image)) {
+                let intid = lr::intid(image);
+                let bit = 1 << (intid % 32);
+                let word = if intid < 32 { Word::Private(vcpu) } else { Word::Shared(intid as usize / 32) };
+                let bank = self.world.vgic.bank(word).unwrap();
+                assert_ne!(bank.owned() & bit, 0, "{intid} is not the partition's");
+                assert_eq!(image & lr::HW != 0, bank.physical & bit != 0);
+                here.push(intid);
+                if image & lr::HW != 0 {
+                    let line =
+                        if intid < 32 { core.ppis[intid as usize] } else { machine.spis[intid as usize] };
+                    assert!(line.active, "{intid} in a list register is not physically active");
+                    assert_eq!((image >> 32) as u32 & 0x3ff, intid);
+                    assert!(
+                        !lr::is_valid(image & !lr::ACTIVE) || image & lr::ACTIVE == 0,
+                        "HW: one state only"
+                    );
+                }
+                if image & lr::PENDING != 0 {
+                    assert_ne!(bank.forwarded & bit, 0, "{intid} is pending in a list register and disabled");
+                    assert_eq!(bank.held & bit, 0);
+                    assert_eq!(self.world.vgic.owner(word, intid % 32), Some(vcpu));
+                }
+            }
+            anywhere.extend(here.iter().filter(|intid| **intid >= 32));
+            here.sort_unstable();
+            assert!(here.windows(2).all(|pair| pair[0] != pair[1]), "twice on core {vcpu}: {here:?}");
+            self.check_order(vcpu, &core.lrs, core.kicked);
+        }
+        anywhere.sort_unstable();
+        assert!(anywhere.windows(2).all(|pair| pair[0] != pair[1]), "on two cores: {anywhere:?}");
+        for intid in 32..INTIDS {
+            let line = machine.spis[intid as usize];
+            let bank = self.world.vgic.bank(Word::Shared(intid as usize / 32));
+            let forwarded = bank.map_or(0, |bank| bank.forwarded & bank.physical) >> (intid % 32) & 1 != 0;
+            assert_eq!(line.enabled, forwarded, "{intid}");
+        }
+    }
+
+    /// Nothing that waits is more urgent than what is pending in a list register, unless a kick is on its way.
+    fn check_order(&self, vcpu: usize, lrs: &[u64], kicked: bool) {
+        let machine = self.world.machine.borrow();
+        let core = &machine.cores[vcpu];
+        let Some((_, intid, image)) = self.world.vgic.candidate(vcpu, 3) else { return };
+        if kicked || !machine.online[vcpu] || core.groups != 3 || !core.control.contains(Control::NPIE) {
+            return;
+        }
+        for waiting in lrs.iter().filter(|image| lr::is_waiting(**image)) {
+            assert!(
+                lr::priority(*waiting) <= lr::priority(image),
+                "{intid} waits behind {}",
+                lr::intid(*waiting)
+            );
+        }
+    }
+
+    /// Everything is enabled, every core runs and takes what comes: at the end nothing is left.
+    fn drain(&mut self) {
+        for vcpu in 0..self.vcpus {
+            if !self.world.machine.borrow().online[vcpu] {
+                self.world.online(vcpu);
+            }
+            self.world.machine.borrow_mut().cores[vcpu].groups = 3;
+            self.world.finish(vcpu);
+        }
+        for spi in SPIS {
+            let target = u64::from(spi.intid) % self.vcpus as u64;
+            self.world.dist(0, 0x6000 + 8 * u64::from(spi.intid), 8, Some(target));
+        }
+        self.enable_all();
+        // What was active by a write, or without its core, ends by one.
+        let held = self.world.vgic.spis.iter().map(|bank| bank.held).collect::<Vec<_>>();
+        for (index, held) in held.into_iter().enumerate() {
+            self.write_word(0, Word::Shared(index + 1), 0x380, held);
+        }
+        for vcpu in 0..self.vcpus {
+            let held = self.world.vgic.cpus[vcpu].private.held;
+            self.write_word(0, Word::Private(vcpu), 0x380, held);
+        }
+        for _ in 0..2000 {
+            self.world.quiesce();
+            self.check();
+            let mut idle = true;
+            for vcpu in 0..self.vcpus {
+                idle &= self.ack(vcpu, true).is_none() & self.world.eoi(vcpu).is_none();
+                idle &= self.world.machine.borrow().cores[vcpu].dropped.is_empty();
+                self.world.dir(vcpu, 0);
+                self.world.quiesce();
+            }
+            if idle {
+                return self.check_end();
+            }
+        }
+        panic!("interrupts without an end");
+    }
+
+    fn check_end(&mut self) {
+        for core in 0..self.vcpus {
+            assert!(self.world.machine.borrow().cores[core].lrs.iter().all(|image| !lr::is_valid(*image)));
+            assert!(!self.world.vgic.pending_anywhere(core, &self.world.lrs(core)));
+            assert!(self.world.shared.fast_path_allowed(core));
+            for intid in 0..INTIDS {
+                let line = *self.world.machine.borrow_mut().line(core, intid);
+                assert!(
+                    !line.owned || !line.active && !line.pending(),
+                    "{intid} on core {core} is stuck: {line:?}"
+                );
+                assert!(!self.due[core][intid as usize], "{intid} on core {core} was lost");
+                let level =
+                    SPIS.iter().any(|spi| spi.intid == intid && !spi.edge) || PPIS >> intid.min(31) & 1 != 0;
+                if !level && intid != 31 {
+                    let (raised, acked) =
+                        (self.raised[core][intid as usize], self.acked[core][intid as usize]);
+                    assert!(acked <= raised, "{intid} on core {core}: {acked} of {raised}");
+                }
+            }
+        }
+        let shared = (0..3).map(|word| self.world.dist(0, 0x300 + 4 * word, 4, None));
+        assert_eq!(shared.sum::<u64>(), 0, "nothing is active");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, max_shrink_iters: 20_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nothing_lost_nothing_doubled(
+        vcpus in 1..5_usize,
+        lrs in 1..5_usize,
+        two_step in 0..16_u8,
+        steps in prop::collection::vec(step(), 0..300),
+    ) {
+        let mut run = Run::new(vcpus, lrs, two_step);
+        run.check();
+        for step in &steps {
+            run.step(step);
+            run.check();
+        }
+        run.drain();
+    }
+
+    /// Any access by any vCPU, anywhere, never panics and never reaches what is not owned (the fake checks).
+    #[test]
+    fn accesses_never_escape(
+        accesses in prop::collection::vec((0..5_usize, 0..0x9_0000_u64, 0..9_u8, any::<Option<u64>>()), 0..200),
+    ) {
+        let mut world = World::new(2, 1);
+        world.online(1);
+        for (vcpu, offset, width, write) in accesses {
+            let vcpu = vcpu % 2;
+            if offset < 0x1_0000 || offset % 2 == 0 {
+                world.dist(vcpu, offset & 0xfffc, width, write);
+            }
+            world.redist(vcpu, offset & !3, width, write);
+            world.interrupt(vcpu);
+            world.finish(vcpu);
+            world.ack(vcpu);
+        }
+        world.quiesce();
+    }
+}
