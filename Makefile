@@ -1,13 +1,12 @@
 # Thin: every target is one or two commands that can be typed as well. `make help` lists them.
 PLATFORM ?= qemu-virt
-PLAN ?= platforms/$(PLATFORM)/demo.dtso
 CARGO := scripts/cargo
 
 .PHONY: run test check setup install clean help
 .DEFAULT_GOAL := help
 
-run: setup ## set up what is missing, build, boot the demo (PLATFORM=, PLAN=)
-	@$(CARGO) run -q -p partita-cli -- run $(PLAN)
+run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
+	@scripts/demo $(PLATFORM)
 
 test: setup ## set up what is missing, format and lints, host tests, QEMU system tests
 	@scripts/lint
