@@ -33,7 +33,7 @@ pub enum Trap {
     /// An SError interrupt (EC 0x2f); the ISS.
     SError(u32),
     /// The use of a feature that is hidden from the guest: FP by CPTR_EL2 (0x07), PAuth (0x09), LS64 (0x0a),
-    /// SVE (0x19), ERET under nested virtualization (0x1a), TSTART (0x1b), SME (0x1d), and AArch32 forms of all
+    /// 128-bit registers (0x14), SVE (0x19), ERET under nested virtualization (0x1a), TSTART (0x1b), SME (0x1d), and AArch32 forms of all
     /// system register accesses and calls (0x03..0x06, 0x08, 0x0c, 0x12, 0x13): it gets an undefined instruction.
     Hidden(u8),
     /// Any other class. None of them is routed to EL2 with the traps that Partita sets.
@@ -60,7 +60,7 @@ impl Trap {
             0x20 => Self::InstructionAbort(Abort(esr)),
             0x24 => Self::DataAbort(Abort(esr)),
             0x2f => Self::SError(esr as u32 & 0x01ff_ffff),
-            0x03..=0x0a | 0x0c | 0x12 | 0x13 | 0x19..=0x1b | 0x1d => Self::Hidden(ec),
+            0x03..=0x0a | 0x0c | 0x12..=0x14 | 0x19..=0x1b | 0x1d => Self::Hidden(ec),
             _ => Self::Other(ec),
         }
     }

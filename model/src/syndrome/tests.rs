@@ -66,7 +66,7 @@ fn classes() {
     assert_eq!(Trap::decode(0x0600_0001), Trap::Wfx { event: true, timed: false });
     assert_eq!(Trap::decode(0x0600_0002), Trap::Wfx { event: false, timed: true });
     assert_eq!(Trap::decode(0xbe00_0011), Trap::SError(0x11));
-    for hidden in [0x03, 0x05, 0x07, 0x08, 0x09, 0x0a, 0x13, 0x19, 0x1a, 0x1d] {
+    for hidden in [0x03, 0x05, 0x07, 0x08, 0x09, 0x0a, 0x13, 0x14, 0x19, 0x1a, 0x1d] {
         assert_eq!(Trap::decode(hidden << 26), Trap::Hidden(hidden as u8));
     }
     assert_eq!(Trap::decode(0), Trap::Other(0));
