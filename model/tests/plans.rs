@@ -6,6 +6,8 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use partita_model::guest_tree;
+
 use common::{Images, compile, invariants, plan_on_virt, plans_dir};
 
 #[test]
@@ -38,6 +40,10 @@ fn good_plans_are_accepted() {
         let planned = plan_on_virt(&compile(&source), &Images)
             .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
         invariants(&planned.plan);
+        for partition in 0..planned.plan.partitions.len() {
+            guest_tree::write(&planned.plan, partition, &planned.tree)
+                .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        }
     }
 }
 

@@ -1,0 +1,201 @@
+//! Boards that are not QEMU virt: buses with `ranges`, spin-table cores, two-cell core numbers, several redistributor
+//! regions, timers by name, RAM in pieces. The trees are cut down from real ones and compiled by dtc.
+
+mod common;
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use common::virt;
+use partita_model::addr::{Pa, PaSpan, Span};
+use partita_model::dt;
+use partita_model::plan::{Board, Conduit, CpuEnable, Gic, PlanError, Reserved, UartKind, devices};
+
+fn tree(source: &str) -> dtoolkit::model::DeviceTree {
+    let mut dtc = Command::new("dtc")
+        .args(["-q", "-@", "-I", "dts", "-O", "dtb"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("dtc is needed (device-tree-compiler)");
+    dtc.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
+    let output = dtc.wait_with_output().unwrap();
+    assert!(output.status.success());
+    dt::parse(&output.stdout).unwrap()
+}
+
+fn board(source: &str) -> Result<Board, PlanError> {
+    Board::new(&tree(source), &[], &[])
+}
+
+fn span(base: u64, size: u64) -> PaSpan {
+    Span { base: Pa(base), size }
+}
+
+const SOC: &str = r#"/dts-v1/;
+/memreserve/ 0x0 0x1000;
+/ {
+	#address-cells = <2>; #size-cells = <1>; interrupt-parent = <&gic>;
+	aliases { serial0 = &uart1; serial1 = &uart0; };
+	chosen { stdout-path = "serial1:115200n8"; };
+	memory@0 { device_type = "memory"; reg = <0x0 0x0 0x3b400000>, <0x0 0x40000000 0xbc000000>, <0x0 0x3b400000 0x0>; };
+	reserved-memory {
+		#address-cells = <2>; #size-cells = <1>; ranges;
+		linux,cma { compatible = "shared-dma-pool"; size = <0x4000000>; reusable; };
+		atf@10000 { reg = <0x0 0x10000 0x1001>; no-map; };
+		off@20000 { reg = <0x0 0x20000 0x1000>; status = "disabled"; };
+	};
+	soc {
+		compatible = "simple-bus"; #address-cells = <1>; #size-cells = <1>;
+		ranges = <0x7e000000 0x0 0xfe000000 0x01800000>, <0x7c000000 0x0 0xfc000000 0x02000000>,
+			<0x40000000 0x0 0xff800000 0x00800000>;
+		gic: interrupt-controller@40041000 {
+			interrupt-controller; #interrupt-cells = <3>; compatible = "arm,gic-400";
+			reg = <0x40041000 0x1000>, <0x40042000 0x2000>, <0x40044000 0x2000>, <0x40046000 0x2000>;
+		};
+		uart0: serial@7e201000 {
+			compatible = "arm,pl011", "arm,primecell"; reg = <0x7e201000 0x200>; interrupts = <0 121 4>;
+		};
+		uart2: serial@7e201400 {
+			compatible = "arm,pl011", "arm,primecell"; reg = <0x7e201400 0x200>; interrupts = <0 121 4>;
+		};
+		uart1: serial@7e215040 {
+			compatible = "brcm,bcm2835-aux-uart"; reg = <0x7e215040 0x40>; interrupts = <0 93 4>;
+		};
+		i2c@7e205000 {
+			compatible = "brcm,bcm2711-i2c"; reg = <0x7e205000 0x200>; interrupts = <0 117 4>;
+			#address-cells = <1>; #size-cells = <0>;
+			eeprom@50 { reg = <0x50>; };
+		};
+		lost@10000000 { reg = <0x10000000 0x1000>; };
+	};
+	timer { compatible = "arm,armv8-timer"; interrupts = <1 13 0xf08>, <1 14 0xf08>, <1 11 0xf08>, <1 10 0xf08>; };
+	cpus {
+		#address-cells = <1>; #size-cells = <0>;
+		cpu@0 { device_type = "cpu"; reg = <0>; enable-method = "spin-table"; cpu-release-addr = <0x0 0xd8>; };
+		cpu@1 { device_type = "cpu"; reg = <1>; enable-method = "spin-table"; cpu-release-addr = <0x0 0xe0>; };
+		cpu@2 { device_type = "cpu"; reg = <2>; enable-method = "spin-table"; cpu-release-addr = <0x0 0xe8>; status = "fail"; };
+		cpu-map { };
+	};
+};"#;
+
+#[test]
+fn a_bus_with_ranges_and_spin_tables() {
+    let board = board(SOC).unwrap();
+    assert_eq!(
+        board.gic,
+        Gic::V2 {
+            path: "/soc/interrupt-controller@40041000".into(),
+            dist: span(0xff84_1000, 0x1000),
+            cpu: span(0xff84_2000, 0x2000),
+            hyp: span(0xff84_4000, 0x2000),
+            vcpu: span(0xff84_6000, 0x2000),
+        }
+    );
+    let cores: Vec<_> = board.cpus.iter().map(|cpu| (cpu.mpidr, cpu.enable)).collect();
+    assert_eq!(cores, [(0, CpuEnable::SpinTable(Pa(0xd8))), (1, CpuEnable::SpinTable(Pa(0xe0)))]);
+    assert_eq!(board.ram, [span(0, 0x3b40_0000), span(0x4000_0000, 0xbc00_0000)]);
+    let reserved: Vec<_> = board.reserved.iter().map(|it| (it.span, it.what.as_str())).collect();
+    assert_eq!(
+        reserved,
+        [
+            (span(0, 0x1000), "a memory reservation of the firmware"),
+            (span(0x1_0000, 0x1001), "/reserved-memory/atf@10000")
+        ]
+    );
+    let uart = board.uart.unwrap();
+    assert_eq!((uart.kind, uart.span, uart.intid), (UartKind::Pl011, span(0xfe20_1000, 0x200), Some(153)));
+    assert_eq!((board.psci, board.timer_ppis), (None, [29, 30, 27, 26]));
+}
+
+#[test]
+fn the_other_uart_and_what_shares_with_it() {
+    let source = SOC.replace("serial1:115200n8", "serial0:115200n8");
+    let tree = tree(&source);
+    let board = Board::new(&tree, &[], &[]).unwrap();
+    assert_eq!(board.uart.as_ref().unwrap().kind, UartKind::MiniUart);
+    let offers = devices::list(&tree, &board);
+    let offer = |path: &str| offers.iter().find(|offer| offer.path == path).unwrap();
+    let uart = offer("/soc/serial@7e201000");
+    assert_eq!(uart.page_mates, ["/soc/serial@7e201400"]);
+    assert_eq!(uart.interrupt_mates, ["/soc/serial@7e201400"]);
+    assert_eq!((uart.dma, uart.disabled, &uart.why_not), (false, false, &None));
+    assert_eq!(uart.regs, [span(0xfe20_1000, 0x200)]);
+    assert!(offer("/soc/serial@7e215040").why_not.as_ref().unwrap().contains("Partita prints on it"));
+    assert!(!offers.iter().any(|offer| offer.path.contains("eeprom") || offer.path.contains("memory")));
+}
+
+const SERVER: &str = r#"/dts-v1/;
+/ {
+	#address-cells = <2>; #size-cells = <2>; interrupt-parent = <&gic>;
+	memory@80000000 { device_type = "memory"; reg = <0x0 0x80000000 0x0 0x80000000>; };
+	memory@100000000 { device_type = "memory"; reg = <0x1 0x0 0x0 0x80000400>; };
+	psci { compatible = "arm,psci-1.0"; method = "hvc"; };
+	timer {
+		compatible = "arm,armv8-timer";
+		interrupt-names = "virt", "hyp-phys", "phys";
+		interrupts = <1 11 8 0>, <1 10 8 0>, <1 14 8 0>;
+	};
+	gic: interrupt-controller@2f000000 {
+		compatible = "arm,gic-v3"; #interrupt-cells = <4>; interrupt-controller;
+		#redistributor-regions = <2>; redistributor-stride = <0x0 0x40000>;
+		reg = <0x0 0x2f000000 0x0 0x10000>, <0x0 0x2f100000 0x0 0x200000>, <0x1f 0x0 0x0 0x200000>,
+			<0x0 0x2c000000 0x0 0x2000>;
+	};
+	cpus {
+		#address-cells = <2>; #size-cells = <0>;
+		cpu@0 { device_type = "cpu"; reg = <0x0 0x0>; enable-method = "psci"; };
+		cpu@100000100 { device_type = "cpu"; reg = <0x1 0x80000100>; enable-method = "psci"; };
+	};
+};"#;
+
+#[test]
+fn a_server_without_uart() {
+    let board = board(SERVER).unwrap();
+    let Gic::V3 { redists, stride, .. } = &board.gic else { panic!("{:?}", board.gic) };
+    assert_eq!(*redists, [span(0x2f10_0000, 0x20_0000), span(0x1f_0000_0000, 0x20_0000)]);
+    assert_eq!(*stride, 0x4_0000);
+    assert_eq!(board.ram, [span(0x8000_0000, 0x1_0000_0000)]);
+    // Bits of MPIDR that are no affinity are masked.
+    let cores: Vec<_> = board.cpus.iter().map(|cpu| cpu.mpidr).collect();
+    assert_eq!(cores, [0, 0x1_0000_0100]);
+    assert_eq!((board.psci, board.uart, board.timer_ppis), (Some(Conduit::Hvc), None, [0, 30, 27, 26]));
+}
+
+#[test]
+fn ram_from_the_caller_and_what_is_occupied() {
+    let bundle = Reserved { span: span(0x8000_0000, 0x100), what: "the bundle".into() };
+    let ram = [span(0x4000_0000, 0x1000), span(0x4000_1000, 0x1000), span(0x5000_0800, 0x900)];
+    let board = Board::new(&tree(SERVER), &ram, std::slice::from_ref(&bundle)).unwrap();
+    assert_eq!(board.ram, [span(0x4000_0000, 0x2000), span(0x5000_1000, 0)][..1]);
+    assert_eq!(board.reserved, [bundle]);
+}
+
+#[test]
+fn what_is_malformed_is_named() {
+    let broken = [
+        ("reg = <0x0 0x0>; enable", "reg = <0x0>; enable", "/cpus/cpu@0: reg"),
+        ("reg = <0x1 0x80000100>", "reg = <0x0 0x0>", "/cpus/cpu@100000100: reg"),
+        ("\"phys\"", "\"fizz\"", "/timer: interrupts"),
+        ("regions = <2>", "regions = <9>", "/interrupt-controller@2f000000: reg"),
+        ("<0x0 0x40000>", "<0x10>", "/interrupt-controller@2f000000: redistributor-stride"),
+        ("\"arm,gic-v3\"", "\"vendor,gic\"", "/: the board's tree has no usable interrupt controller"),
+        ("0x1 0x0 0x0 0x80000400", "0x1 0x0 0x0", "/memory@100000000: reg"),
+    ];
+    for (from, to, words) in broken {
+        let error = board(&SERVER.replace(from, to)).unwrap_err().to_string();
+        assert!(error.starts_with(words), "{to}: {error}");
+    }
+}
+
+#[test]
+fn what_qemu_virt_offers() {
+    let tree = dt::parse(virt()).unwrap();
+    let board = Board::new(&tree, &[], &[]).unwrap();
+    let offers = devices::list(&tree, &board);
+    let givable: Vec<_> =
+        offers.iter().filter(|offer| offer.why_not.is_none()).map(|offer| offer.path.as_str()).collect();
+    assert_eq!(givable, ["/pl061@9030000", "/pl031@9010000", "/flash@0"]);
+    let virtio = offers.iter().find(|offer| offer.path == "/virtio_mmio@a000200").unwrap();
+    assert!(virtio.dma && virtio.page_mates.len() == 7);
+}
