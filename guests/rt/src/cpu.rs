@@ -15,6 +15,9 @@ pub const AFFINITY: u64 = 0xff_00ff_ffff;
 /// Function that each secondary core runs, as a number; 0 means power off.
 static WORK: [AtomicUsize; MAX_CORES] = [const { AtomicUsize::new(0) }; MAX_CORES];
 
+/// How often each core came through the secondary entry.
+static STARTS: [AtomicUsize; MAX_CORES] = [const { AtomicUsize::new(0) }; MAX_CORES];
+
 /// Number of this core: 0 is the one that booted, the others as they were started.
 pub fn index() -> usize {
     TPIDR_EL1.get() as usize
@@ -60,6 +63,11 @@ pub fn start(core: usize, affinity: u64, work: fn()) -> i64 {
     psci::cpu_on(affinity, start::secondary_entry(), core as u64)
 }
 
+/// How often core `core` has come through the secondary entry.
+pub fn starts(core: usize) -> usize {
+    STARTS[core].load(Ordering::Acquire)
+}
+
 /// What core `core` will do when it comes (back) through the secondary entry.
 pub fn set_work(core: usize, work: fn()) {
     WORK[core].store(work as usize, Ordering::Release);
@@ -67,6 +75,7 @@ pub fn set_work(core: usize, work: fn()) {
 
 pub(crate) fn run_secondary(core: usize) -> ! {
     let work = WORK[core].load(Ordering::Acquire);
+    STARTS[core].fetch_add(1, Ordering::AcqRel);
     if work != 0 {
         // SAFETY: only `start` and `set_work` store here, and they store a `fn()`.
         let work: fn() = unsafe { core::mem::transmute(work) };

@@ -1,0 +1,74 @@
+//! Putting the other cores to work.
+
+use core::sync::atomic::{AtomicUsize, Ordering};
+
+use partita_guest::cpu::{self, MAX_CORES};
+use partita_guest::{psci, timer};
+
+use crate::check::{Env, Outcome};
+use crate::{ensure, irq, same};
+
+const OFF: i64 = 1;
+
+/// Starts every other core on `work` and waits until each has begun.
+pub fn start_others(env: &Env, work: fn()) -> Outcome {
+    let before: [usize; MAX_CORES] = core::array::from_fn(cpu::starts);
+    for (core, affinity) in env.machine.cores.iter().enumerate().skip(1) {
+        same!(cpu::start(core, *affinity, work), 0, "CPU_ON of core {core}");
+    }
+    for (core, before) in before.iter().enumerate().take(env.machine.cores.len()).skip(1) {
+        ensure!(
+            irq::within(10_000, || cpu::starts(core) > *before),
+            "core {core} did not come up within 10 s"
+        );
+    }
+    Ok(())
+}
+
+/// Waits until every other core has powered itself off.
+pub fn join(env: &Env) -> Outcome {
+    for (core, affinity) in env.machine.cores.iter().enumerate().skip(1) {
+        let off = irq::within(10_000, || psci::affinity_info(*affinity, 0) == OFF);
+        ensure!(off, "core {core} is still on after 10 s");
+    }
+    Ok(())
+}
+
+/// A place where all cores meet.
+pub struct Barrier(AtomicUsize);
+
+impl Barrier {
+    /// Nobody has come yet.
+    pub const fn new() -> Barrier {
+        Barrier(AtomicUsize::new(0))
+    }
+
+    /// To be called before the cores are started.
+    pub fn reset(&self) {
+        self.0.store(0, Ordering::SeqCst);
+    }
+
+    /// How many have come.
+    pub fn arrived(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Comes, and waits for `cores` to have come; false after 10 s.
+    pub fn meet(&self, cores: usize) -> bool {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        irq::within(10_000, || self.arrived() >= cores)
+    }
+}
+
+fn spin() {
+    loop {
+        timer::spin(1000);
+    }
+}
+
+/// Leaves core 1 in a loop.
+pub fn leave_one_spinning(env: &Env) {
+    if let Some(affinity) = env.machine.cores.get(1) {
+        cpu::start(1, *affinity, spin);
+    }
+}

@@ -1,0 +1,262 @@
+//! Interrupts as rows need them: counted on each core in the order they came, or taken by hand with interrupts masked.
+
+use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
+
+use partita_guest::cpu::MAX_CORES;
+use partita_guest::machine::{self, Machine};
+use partita_guest::mmio::{read32, write8, write32};
+use partita_guest::{cpu, gic, timer};
+
+use crate::msr;
+
+/// Bytes of one redistributor: its RD and SGI frames (IHI 0069, 12.10).
+pub const FRAME: u64 = 0x2_0000;
+/// Offset of the SGI frame.
+pub const SGI_FRAME: u64 = 0x1_0000;
+
+// Offsets that the distributor and the SGI frame share (IHI 0069, 12.9 and 12.11).
+/// IGROUPR.
+pub const GROUP: u64 = 0x80;
+/// ISENABLER.
+pub const SET_ENABLE: u64 = 0x100;
+/// ICENABLER.
+pub const CLEAR_ENABLE: u64 = 0x180;
+/// ISPENDR.
+pub const SET_PENDING: u64 = 0x200;
+/// ICPENDR.
+pub const CLEAR_PENDING: u64 = 0x280;
+/// ISACTIVER.
+pub const SET_ACTIVE: u64 = 0x300;
+/// ICACTIVER.
+pub const CLEAR_ACTIVE: u64 = 0x380;
+/// IPRIORITYR.
+pub const PRIORITY: u64 = 0x400;
+/// ICFGR.
+pub const CONFIG: u64 = 0xc00;
+/// IROUTER.
+pub const ROUTE: u64 = 0x6000;
+
+/// Priority that rows start with.
+pub const NORMAL: u8 = 0x80;
+
+const KEPT: usize = 64;
+
+struct Log {
+    counts: [AtomicU32; 1024],
+    order: [AtomicU32; KEPT],
+    len: AtomicUsize,
+}
+
+static LOGS: [Log; MAX_CORES] = [const {
+    Log {
+        counts: [const { AtomicU32::new(0) }; 1024],
+        order: [const { AtomicU32::new(0) }; KEPT],
+        len: AtomicUsize::new(0),
+    }
+}; MAX_CORES];
+
+static GICD: AtomicUsize = AtomicUsize::new(0);
+static GICR: AtomicUsize = AtomicUsize::new(0);
+static TIMERS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
+static HOOK: AtomicUsize = AtomicUsize::new(0);
+
+/// Remembers where the GIC is.
+pub fn init(machine: &Machine) {
+    GICD.store(machine.gicd as usize, Ordering::SeqCst);
+    GICR.store(machine.gicr as usize, Ordering::SeqCst);
+    TIMERS[0].store(machine.virtual_timer, Ordering::SeqCst);
+    TIMERS[1].store(machine.physical_timer, Ordering::SeqCst);
+}
+
+/// Distributor.
+pub fn gicd() -> u64 {
+    GICD.load(Ordering::SeqCst) as u64
+}
+
+/// Redistributor of a core.
+pub fn gicr(core: usize) -> u64 {
+    GICR.load(Ordering::SeqCst) as u64 + core as u64 * FRAME
+}
+
+/// Frame that holds an interrupt's registers, for this core.
+fn frame(intid: u32) -> u64 {
+    if intid < 32 { gicr(cpu::index()) + SGI_FRAME } else { gicd() }
+}
+
+/// Writes an interrupt's bit of a set or clear register.
+pub fn set_bit(register: u64, intid: u32) {
+    write32(frame(intid) + register + u64::from(intid / 32) * 4, 1 << (intid % 32));
+}
+
+/// Reads an interrupt's bit.
+pub fn bit(register: u64, intid: u32) -> bool {
+    read32(frame(intid) + register + u64::from(intid / 32) * 4) >> (intid % 32) & 1 != 0
+}
+
+/// Sets an interrupt's priority.
+pub fn set_priority(intid: u32, priority: u8) {
+    write8(frame(intid) + PRIORITY + u64::from(intid), priority);
+}
+
+/// Enables an interrupt.
+pub fn enable(intid: u32) {
+    set_bit(SET_ENABLE, intid);
+}
+
+/// Disables an interrupt and waits until that holds (RWP).
+pub fn disable(intid: u32) {
+    set_bit(CLEAR_ENABLE, intid);
+    let (register, bit) = if intid < 32 { (gicr(cpu::index()), 3) } else { (gicd(), 31) };
+    while read32(register) >> bit & 1 != 0 {
+        core::hint::spin_loop();
+    }
+}
+
+/// Back to the state in which every row starts: this core's interrupts and the SPIs disabled, neither pending nor active,
+/// priority `NORMAL`, nothing logged, timers stopped, all priorities let through.
+pub fn quiet() {
+    cpu::mask_interrupts();
+    timer::stop_virtual();
+    timer::stop_physical();
+    HOOK.store(0, Ordering::SeqCst);
+    msr!("S3_0_C12_C12_4", 0); // ICC_CTLR_EL1: EOImode 0
+    msr!("S3_0_C12_C12_3", 0); // ICC_BPR1_EL1: the finest grouping there is
+    msr!("S3_0_C4_C6_0", u64::from(gic::ALL)); // ICC_PMR_EL1
+    let sgi = gicr(cpu::index()) + SGI_FRAME;
+    for register in [CLEAR_ENABLE, CLEAR_PENDING, CLEAR_ACTIVE] {
+        write32(sgi + register, !0);
+    }
+    for word in 0..8 {
+        write32(sgi + PRIORITY + word * 4, u32::from_ne_bytes([NORMAL; 4]));
+    }
+    let lines = u64::from(read32(gicd() + 4) & 0x1f);
+    for word in 1..=lines {
+        for register in [CLEAR_ENABLE, CLEAR_PENDING, CLEAR_ACTIVE] {
+            write32(gicd() + register + word * 4, !0);
+        }
+    }
+    while let Some(intid) = gic::acknowledge() {
+        gic::end(intid);
+    }
+    for log in &LOGS {
+        log.len.store(0, Ordering::SeqCst);
+        for count in &log.counts {
+            count.store(0, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Sets up a secondary core's interrupts: enabled are the SGIs, interrupts are unmasked.
+pub fn quiet_secondary() {
+    gic::init_secondary();
+    let sgi = gicr(cpu::index()) + SGI_FRAME;
+    write32(sgi + CLEAR_ENABLE, !0xffff);
+    write32(sgi + CLEAR_PENDING, !0);
+    write32(sgi + CLEAR_ACTIVE, !0);
+    write32(sgi + SET_ENABLE, 0xffff);
+    cpu::unmask_interrupts();
+}
+
+/// Lets the handler call `hook` with each interrupt between acknowledge and end.
+pub fn set_hook(hook: fn(u32)) {
+    HOOK.store(hook as usize, Ordering::SeqCst);
+}
+
+/// The interrupt handler.
+pub fn handle() {
+    let Some(intid) = gic::acknowledge() else { return };
+    note(intid);
+    if intid == TIMERS[0].load(Ordering::Relaxed) {
+        timer::stop_virtual();
+    } else if intid == TIMERS[1].load(Ordering::Relaxed) {
+        timer::stop_physical();
+    }
+    let hook = HOOK.load(Ordering::SeqCst);
+    if hook != 0 {
+        // SAFETY: only `set_hook` stores here, and it stores a `fn(u32)`.
+        let hook: fn(u32) = unsafe { core::mem::transmute(hook) };
+        hook(intid);
+    }
+    gic::end(intid);
+}
+
+/// Notes a number in this core's log; rows use numbers from 1000 on for their own events.
+pub fn note(intid: u32) {
+    let log = &LOGS[cpu::index()];
+    log.counts[intid as usize & 1023].fetch_add(1, Ordering::SeqCst);
+    let at = log.len.fetch_add(1, Ordering::SeqCst);
+    if let Some(slot) = log.order.get(at) {
+        slot.store(intid, Ordering::SeqCst);
+    }
+}
+
+/// How often an interrupt came to a core.
+pub fn count(core: usize, intid: u32) -> u32 {
+    LOGS[core].counts[intid as usize & 1023].load(Ordering::SeqCst)
+}
+
+/// How many interrupts came to a core.
+pub fn total(core: usize) -> usize {
+    LOGS[core].len.load(Ordering::SeqCst)
+}
+
+/// What came to a core, in order.
+pub fn order(core: usize) -> impl Iterator<Item = u32> {
+    let log = &LOGS[core];
+    log.order.iter().take(log.len.load(Ordering::SeqCst)).map(|slot| slot.load(Ordering::SeqCst))
+}
+
+/// Whether `condition` holds within some milliseconds (of the virtual count).
+pub fn within(milliseconds: u64, condition: impl Fn() -> bool) -> bool {
+    let (start, limit) = (timer::now(), timer::frequency() / 1000 * milliseconds);
+    loop {
+        if condition() {
+            return true;
+        }
+        if timer::now() - start > limit {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+}
+
+/// Spins for some milliseconds: long enough for an interrupt that should not come to come.
+pub fn settle(milliseconds: u64) {
+    timer::spin(timer::frequency() / 1000 * milliseconds);
+}
+
+/// Takes the most urgent interrupt by hand, with interrupts masked; waits up to a second for it.
+pub fn take() -> Option<u32> {
+    let (start, limit) = (timer::now(), timer::frequency());
+    loop {
+        if let Some(intid) = gic::acknowledge() {
+            return Some(intid);
+        }
+        if timer::now() - start > limit {
+            return None;
+        }
+    }
+}
+
+/// Whether nothing can be taken by hand, for a few milliseconds.
+pub fn nothing_to_take() -> bool {
+    let (start, limit) = (timer::now(), timer::frequency() / 1000 * 5);
+    while timer::now() - start < limit {
+        if let Some(intid) = gic::acknowledge() {
+            gic::end(intid);
+            return false;
+        }
+    }
+    true
+}
+
+/// An SPI that is ours and quiet: the RTC's, if the tree has one that interrupts.
+pub fn own_spi(machine: &Machine) -> Option<u32> {
+    let rtc = machine.tree.find_compatible(&["arm,pl031"])?;
+    machine::interrupt(&rtc, 0)
+}
+
+/// Whether the tree names an SPI in some node's `interrupts`.
+pub fn is_ours(machine: &Machine, spi: u32) -> bool {
+    machine.tree.all_nodes().any(|node| (0..8).any(|index| machine::interrupt(&node, index) == Some(spi)))
+}

@@ -1,0 +1,82 @@
+//! The probe: a table of named checks of everything that a partition may see, do, or must be kept from doing.
+//!
+//! Words of its bootargs: `test=NAME,...` picks rows or groups (default: all but those of group `alone`), `skip=NAME,...` leaves
+//! some out, `native` leaves out the rows that hold under Partita only. It prints `probe: NAME ok`, `probe: NAME skipped: WHY` or
+//! `probe: NAME FAILED: WHY` for each row, then `probe: done N passed, M failed, K skipped`, and powers off.
+#![no_std]
+#![no_main]
+
+mod check;
+mod code;
+mod cores;
+mod irq;
+mod rows;
+
+use check::{End, Env, Row};
+use partita_guest::{Machine, args, cpu, gic, println};
+
+partita_guest::guest!(main = main, irq = irq::handle);
+
+fn main(machine: &'static Machine) {
+    let env = Env { machine, native: args::get(machine.bootargs, "native").is_some() };
+    println!(
+        "probe: {} cores, {} KiB of memory, bootargs \"{}\"",
+        machine.cores.len(),
+        machine.memory.iter().map(|(_, size)| size >> 10).sum::<u64>(),
+        machine.bootargs
+    );
+    gic::init(machine);
+    irq::init(machine);
+
+    let (mut passed, mut failed, mut skipped) = (0, 0, 0);
+    for group in rows::GROUPS {
+        for row in group.rows {
+            if !selected(&env, group.name, row.name) {
+                continue;
+            }
+            irq::quiet();
+            let end =
+                if env.native && row.only_here { Err(End::Skipped("not natively")) } else { (row.run)(&env) };
+            cpu::mask_interrupts();
+            match end {
+                Ok(()) => {
+                    println!("probe: {} ok", row.name);
+                    passed += 1;
+                }
+                Err(End::Skipped(why)) => {
+                    println!("probe: {} skipped: {why}", row.name);
+                    skipped += 1;
+                }
+                Err(End::Failed) => {
+                    println!("probe: {} FAILED: {}", row.name, check::why());
+                    failed += 1;
+                }
+            }
+        }
+    }
+    println!("probe: done {passed} passed, {failed} failed, {skipped} skipped");
+    // Another core is busy while this one powers the machine off: it must go down too.
+    cores::leave_one_spinning(&env);
+}
+
+/// Whether the bootargs ask for a row.
+fn selected(env: &Env, group: &str, row: &str) -> bool {
+    let named = |list: &str| list.split(',').any(|name| name == group || name == row);
+    let asked = match args::get(env.machine.bootargs, "test") {
+        Some(list) => named(list),
+        None => group != "alone",
+    };
+    asked && !args::get(env.machine.bootargs, "skip").is_some_and(named)
+}
+
+impl Row {
+    /// A row that also holds natively.
+    pub const fn new(name: &'static str, run: fn(&Env) -> check::Outcome) -> Row {
+        Row { name, run, only_here: false }
+    }
+
+    /// A row that holds under Partita only.
+    pub const fn here(name: &'static str, run: fn(&Env) -> check::Outcome) -> Row {
+        Row { name, run, only_here: true }
+    }
+}
