@@ -28,14 +28,7 @@ pub const MAX_DEPTH: usize = 32;
 ///
 /// In words why it cannot be read.
 pub fn parse(bytes: &[u8]) -> Result<DeviceTree, String> {
-    let size = bytes.get(4..8).and_then(|field| field.try_into().ok()).map(u32::from_be_bytes);
-    let size = size.ok_or_else(|| format!("it has only {} bytes", bytes.len()))? as usize;
-    if bytes.get(..4) != Some(&[0xd0, 0x0d, 0xfe, 0xed]) {
-        return Err("it does not begin with the magic number d00dfeed".to_string());
-    }
-    if size > MAX_TREE {
-        return Err(format!("it says it has {size} bytes, and {MAX_TREE} is the most that is read"));
-    }
+    let size = total_size(bytes)?;
     let bytes = bytes
         .get(..size)
         .ok_or_else(|| format!("it says it has {size} bytes, but only {} are there", bytes.len()))?;
@@ -44,6 +37,31 @@ pub fn parse(bytes: &[u8]) -> Result<DeviceTree, String> {
         Some(depth) if depth <= MAX_DEPTH => Ok(DeviceTree::from_fdt(&fdt)),
         _ => Err(format!("its nodes are nested deeper than {MAX_DEPTH}")),
     }
+}
+
+/// How many bytes a tree says that it has, from its first ones: at most [`MAX_TREE`].
+///
+/// # Errors
+///
+/// In words why this is no tree that can be read.
+pub fn total_size(header: &[u8]) -> Result<usize, String> {
+    let size = header.get(4..8).and_then(|field| field.try_into().ok()).map(u32::from_be_bytes);
+    let size = size.ok_or_else(|| format!("it has only {} bytes", header.len()))? as usize;
+    if header.get(..4) != Some(&[0xd0, 0x0d, 0xfe, 0xed]) {
+        return Err("it does not begin with the magic number d00dfeed".to_string());
+    }
+    if size > MAX_TREE {
+        return Err(format!("it says it has {size} bytes, and {MAX_TREE} is the most that is read"));
+    }
+    Ok(size)
+}
+
+/// Where the boot loader put the initial RAM disk: /chosen linux,initrd-start and -end.
+#[must_use]
+pub fn initrd(tree: &DeviceTree) -> Option<(u64, u64)> {
+    let chosen = tree.root.children().find(|child| child.name() == "chosen")?;
+    let address = |name| value(chosen, name).and_then(cells).and_then(|cells| number(&cells));
+    Some((address("linux,initrd-start")?, address("linux,initrd-end")?))
 }
 
 /// How deep the nodes of a valid tree are nested; none if it is not valid after all.

@@ -25,6 +25,29 @@ impl Board {
         Self::read(tree, &Index::new(tree), ram, occupied)
     }
 
+    /// The UART that EL2 prints on, before anything else of the tree was looked at.
+    #[must_use]
+    pub fn stdout(tree: &DeviceTree) -> Option<Uart> {
+        uart(&Index::new(tree))
+    }
+
+    /// How firmware is called for PSCI, before anything else of the tree was looked at.
+    #[must_use]
+    pub fn conduit(tree: &DeviceTree) -> Option<Conduit> {
+        psci(&Index::new(tree))
+    }
+
+    /// The PPI (INTID 16..31) by which the virtual CPU interface asks for maintenance: the GIC's own interrupt.
+    #[must_use]
+    pub fn maintenance(tree: &DeviceTree) -> Option<u32> {
+        let index = Index::new(tree);
+        let interrupts = index.interrupts(gic::node(&index)?)?;
+        match gic::interrupt(&index, interrupts.first()?)? {
+            gic::Wired::Private(intid) => Some(intid),
+            gic::Wired::Spi(_) => None,
+        }
+    }
+
     pub(super) fn read(
         tree: &DeviceTree,
         index: &Index<'_>,

@@ -1,0 +1,276 @@
+//! From the first Rust instruction to running partitions, on the first core.
+
+use alloc::boxed::Box;
+use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use partita_abi::psci;
+use partita_model::addr::{Pa, PaSpan, Span};
+use partita_model::bundle::{Bundle, OVERLAY};
+use partita_model::dt;
+use partita_model::plan::{self, Board, CpuEnable, Inputs, Plan, Planned, Reserved};
+
+use crate::core::Core;
+use crate::heap::Arena;
+use crate::layout::{self, PAGE};
+use crate::mmu::Stage1;
+use crate::partition::Partition;
+use crate::prepare::{self, Machine};
+use crate::status::{self, Status};
+use crate::sysreg::mrs;
+use crate::{board, cache, console, early, heap, power, print, uart};
+
+type Refusal = Box<dyn core::error::Error>;
+
+/// Called by boot.S with translation and caches on: the physical addresses of the device tree and of the image, the
+/// exception level of entry, and whether HCR_EL2.E2H cannot be cleared.
+#[unsafe(no_mangle)]
+extern "C" fn boot_main(tree: u64, image: u64, level: u64, e2h: u64) -> ! {
+    layout::set_image(Pa(image));
+    heap::init();
+    print::init();
+    let outcome = first_words(Pa(tree), level, e2h != 0).and_then(boot);
+    match outcome {
+        Ok(core) => become_core(core),
+        Err(refusal) => {
+            log::error!("{refusal}");
+            power::off()
+        }
+    }
+}
+
+/// Finds the UART, and refuses what can never work.
+fn first_words(tree: Pa, level: u64, e2h: bool) -> Result<PaSpan, Refusal> {
+    let va = early::map(0, tree, false, level, e2h);
+    // SAFETY: mapped just now, at least 2 MiB from here; firmware's tree does not change.
+    let header = unsafe { core::slice::from_raw_parts(va as *const u8, 40) };
+    let size = dt::total_size(header)?;
+    // SAFETY: as above; `total_size` is at most dt::MAX_TREE, 2 MiB.
+    let blob = unsafe { core::slice::from_raw_parts(va as *const u8, size) };
+    let firmware = dt::parse(blob)?;
+    if let Some(found) = Board::stdout(&firmware) {
+        uart::init(early::map(1, found.span.base, true, level, e2h), found.kind);
+    }
+    power::set_conduit(Board::conduit(&firmware));
+    match level {
+        2 if !e2h => Ok(Span { base: tree, size: size as u64 }),
+        2 => Err("this core's EL2 is a host's (HCR_EL2.E2H cannot be cleared): not supported".into()),
+        _ => Err(entered_elsewhere(level)),
+    }
+}
+
+fn entered_elsewhere(level: u64) -> Refusal {
+    // Firmware that is called from another level than EL2 may not answer: park, do not call.
+    power::set_conduit(None);
+    let cure = if level == 1 {
+        "let the boot loader enter at EL2 (QEMU: -M virt,virtualization=on)"
+    } else {
+        "put firmware that enters at EL2 before it (QEMU: without secure=on)"
+    };
+    alloc::format!("entered at EL{level}, but a hypervisor runs at EL2; {cure}").into()
+}
+
+/// Everything up to the first core's own block; the other cores run by then.
+fn boot(tree: PaSpan) -> Result<&'static mut Core, Refusal> {
+    // Leaked: tables that are in use are never dropped.
+    let tables = Box::leak(Box::new(Stage1::new()));
+    tables.add_boot();
+    let tree_va = layout::TREE + (tree.base.0 as usize & (PAGE - 1));
+    tables.add_read_only(layout::TREE, tree.pages());
+    // SAFETY: the image, the heap and the boot stack stay where boot.S mapped them.
+    unsafe { tables.activate() };
+    // SAFETY: mapped just now; the tree lies in memory that the plan keeps from partitions.
+    let blob: &'static [u8] =
+        unsafe { core::slice::from_raw_parts(tree_va as *const u8, tree.size as usize) };
+    let firmware = dt::parse(blob)?;
+    let uart = Board::stdout(&firmware);
+    if let Some(uart) = &uart {
+        uart::init(tables.add_device(uart.span), uart.kind);
+    }
+
+    let span = bundle_span(&firmware)?;
+    tables.add_read_only(prepare::bundle_address(span), span.pages());
+    let start = prepare::bundle_address(span) as *const u8;
+    // SAFETY: mapped just now; the bundle lies in memory that the plan keeps from partitions.
+    let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(start, span.size as usize) };
+    let bundle = Bundle::parse(bytes)?;
+
+    let keep = |span: PaSpan, what: &str| Reserved { span: span.pages(), what: what.into() };
+    let occupied = [
+        keep(layout::image(), "the hypervisor"),
+        keep(span, "the bundle"),
+        keep(tree, "the firmware's tree"),
+    ];
+    let overlay = bundle.get(OVERLAY);
+    if overlay.is_some() {
+        bundle.check(OVERLAY)?;
+    }
+    let inputs = Inputs { tree: blob, overlay, files: &bundle, ram: &[], occupied: &occupied };
+    let Planned { plan, tree: merged } = Plan::new(&inputs)?;
+    for name in bundle.names().filter(|name| *name != OVERLAY && is_used(&plan, name)) {
+        bundle.check(name)?;
+    }
+    announce(&plan);
+    let cores = prepare_all(&plan, &merged, &bundle, span, tables, uart.as_ref())?;
+    start_all(&plan, cores, tables)
+}
+
+fn is_used(plan: &Plan, name: &str) -> bool {
+    plan.partitions.iter().any(|partition| partition.load.pieces.iter().any(|piece| piece.file == name))
+}
+
+/// Where the boot loader put the bundle: /chosen linux,initrd-start and -end.
+fn bundle_span(firmware: &dtoolkit::model::DeviceTree) -> Result<PaSpan, Refusal> {
+    let (start, end) = dt::initrd(firmware).ok_or(
+        "/chosen: no linux,initrd-start and linux,initrd-end; load the bundle as the initial RAM disk",
+    )?;
+    if start < end {
+        Ok(Span::between(Pa(start), Pa(end)))
+    } else {
+        Err(alloc::format!("/chosen: linux,initrd-start {start:#x} is not below linux,initrd-end {end:#x}")
+            .into())
+    }
+}
+
+fn announce(plan: &Plan) {
+    for note in &plan.notes {
+        log::info!("note: {note}");
+    }
+    for partition in &plan.partitions {
+        let cores: Vec<String> = partition.cpus.iter().map(ToString::to_string).collect();
+        let memory: u64 = partition.memory.iter().map(|memory| memory.ipa.size).sum();
+        log::info!(
+            "{}: cores {}, {} KiB, kernel {}, devices {}",
+            partition.name,
+            cores.join(" "),
+            memory >> 10,
+            partition.load.kernel,
+            partition.devices.len()
+        );
+    }
+}
+
+/// Prepares every partition and core. The result has one entry per core that a partition owns.
+fn prepare_all(
+    plan: &Plan,
+    merged: &dtoolkit::model::DeviceTree,
+    bundle: &Bundle<'static>,
+    span: PaSpan,
+    tables: &mut Stage1,
+    uart: Option<&plan::Uart>,
+) -> Result<Vec<(usize, &'static mut Core)>, Refusal> {
+    let plan::Gic::V3 { dist, .. } = plan.board.gic else {
+        return Err("this board has no GICv3, and another is not supported yet".into());
+    };
+    let redists = prepare::redistributors(plan, tables)?;
+    let distributor = tables.add_device(dist);
+    let shared = Arena::fill(4 * PAGE + plan.partitions.len() * console::SHARED_BYTES, |shared| {
+        status::init(plan.partitions.iter().map(|p| Status::new(&p.name, p.cpus.len())).collect());
+        console::init(plan);
+        shared
+    });
+    let machine = Machine { dist, redists, uart: uart.map(|uart| uart.span), bundle: span, shared };
+    let maintenance =
+        Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
+    board::set(distributor, maintenance, uart.and_then(|uart| uart.intid).unwrap_or(0));
+    board::distributor().init();
+    console::route(plan);
+    let mut cores = Vec::new();
+    for number in 0..plan.partitions.len() {
+        let (partition, arena): (&'static Partition, Arena) =
+            prepare::partition(plan, number, merged, bundle, &machine)?;
+        for (vcpu, &index) in plan.partitions[number].cpus.iter().enumerate() {
+            cores.push((index, prepare::core(partition, arena, vcpu, plan, &machine)));
+        }
+    }
+    Ok(cores)
+}
+
+/// What a secondary core looks up by its MPIDR, with its caches off (boot.S).
+#[repr(C)]
+struct Secondary {
+    mpidr: u64,
+    ttbr: u64,
+    stack: u64,
+    core: u64,
+}
+
+/// Physical address and length of the table of [`Secondary`].
+#[unsafe(no_mangle)]
+static SECONDARIES: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
+
+unsafe extern "C" {
+    static secondary_start: u8;
+    fn switch_stage1(ttbr: u64, stack: usize, core: *mut Core) -> !;
+}
+
+/// Starts every core that a partition owns but this one, whose block is returned.
+fn start_all(
+    plan: &Plan,
+    cores: Vec<(usize, &'static mut Core)>,
+    tables: &mut Stage1,
+) -> Result<&'static mut Core, Refusal> {
+    let here = mrs!("mpidr_el1") & 0xff_00ff_ffff;
+    let table: &'static [Secondary] = cores
+        .iter()
+        .map(|(index, core)| Secondary {
+            mpidr: plan.board.cpus[*index].mpidr,
+            ttbr: core.stage1.root().0,
+            stack: layout::STACK_TOP as u64,
+            core: core::ptr::from_ref::<Core>(core) as u64,
+        })
+        .collect::<Vec<_>>()
+        .leak();
+    SECONDARIES[0].store(layout::pa_of(table.as_ptr() as usize).0, Ordering::Relaxed);
+    SECONDARIES[1].store(table.len() as u64, Ordering::Relaxed);
+    // Secondaries read this, the tables and their blocks with caches off or by table walks: all of it is in the image.
+    cache::flush(layout::IMAGE, layout::image_end() - layout::IMAGE);
+    let mut own = None;
+    for (index, core) in cores {
+        let cpu = &plan.board.cpus[index];
+        if cpu.mpidr == here {
+            own = Some(core);
+        } else {
+            start_core(cpu, tables)?;
+        }
+    }
+    Ok(match own {
+        Some(core) => core,
+        // A boot core that no partition owns has nothing left to do.
+        None => power::core_off(),
+    })
+}
+
+fn start_core(cpu: &plan::Cpu, tables: &mut Stage1) -> Result<(), Refusal> {
+    let entry = layout::pa_of(core::ptr::addr_of!(secondary_start) as usize).0;
+    match cpu.enable {
+        CpuEnable::Psci => match power::firmware(psci::CPU_ON | psci::SMC64, [cpu.mpidr, entry, 0]) {
+            Some(psci::SUCCESS) => Ok(()),
+            Some(code) => Err(alloc::format!("{}: firmware's CPU_ON answers {code}", cpu.path).into()),
+            None => {
+                Err(alloc::format!("{}: enable-method is psci, but the tree has no PSCI by SMC", cpu.path)
+                    .into())
+            }
+        },
+        CpuEnable::SpinTable(release) => {
+            let va = tables.add_mailbox(release);
+            // SAFETY: the tree says that this is the core's release address; the write is cleaned to memory, where the
+            // core polls it with its caches off, before it is woken.
+            unsafe {
+                (va as *mut u64).write_volatile(entry);
+                cache::flush(va, 8);
+                core::arch::asm!("sev", options(nostack, preserves_flags));
+            }
+            Ok(())
+        }
+        CpuEnable::Unknown => Err(alloc::format!("{}: no enable-method that is known", cpu.path).into()),
+    }
+}
+
+/// Leaves the boot stack and the boot tables for the core's own.
+fn become_core(core: &'static mut Core) -> ! {
+    let ttbr = core.stage1.root().0;
+    // SAFETY: the tables map the image and this core's own stack and block; nothing of the boot stack is used again.
+    unsafe { switch_stage1(ttbr, layout::STACK_TOP, core) }
+}

@@ -1,0 +1,48 @@
+//! Cache maintenance by address, for memory that is read with caches off: by a core that starts, or by a guest whose
+//! MMU is still off (DDI 0487 D7.5).
+
+use core::arch::asm;
+
+use crate::sysreg::mrs;
+
+/// Bytes of the smallest data cache line (CTR_EL0.DminLine).
+fn line() -> usize {
+    4 << ((mrs!("ctr_el0") >> 16) & 0xf)
+}
+
+/// Cleans and invalidates a range to the point of coherency.
+pub fn flush(start: usize, size: usize) {
+    let line = line();
+    let mut at = start & !(line - 1);
+    while at < start + size {
+        // SAFETY: cleaning a mapped line writes back what is there already; the caller's range is mapped.
+        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += line;
+    }
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
+/// Makes new instructions visible to every core (IC IALLUIS).
+pub fn invalidate_instructions() {
+    // SAFETY: instruction caches only lose what they can fetch again.
+    unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
+}
+
+/// Fills a range with zeroes, by DC ZVA where it is permitted, and flushes it.
+pub fn clear(start: usize, size: usize) {
+    let dczid = mrs!("dczid_el0");
+    let block = 4usize << (dczid & 0xf);
+    if dczid & 0x10 != 0 || (start | size) & (block - 1) != 0 {
+        // SAFETY: the caller's range is mapped writable and belongs to it.
+        unsafe { core::ptr::write_bytes(start as *mut u8, 0, size) };
+    } else {
+        let mut at = start;
+        while at < start + size {
+            // SAFETY: as above; whole blocks of the range, as was checked.
+            unsafe { asm!("dc zva, {}", in(reg) at, options(nostack, preserves_flags)) };
+            at += block;
+        }
+    }
+    flush(start, size);
+}

@@ -1,0 +1,85 @@
+//! A partition's beginning and end, on its own cores.
+
+use partita_model::addr::{Pa, Span};
+use partita_model::lifecycle::Cause;
+use spin::mutex::SpinMutexGuard;
+
+use crate::core::Core;
+use crate::gic::cpu as gic_cpu;
+use crate::gic::cpu::Lrs;
+use crate::partition::State;
+use crate::status;
+use crate::{cache, console, power};
+
+/// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
+/// partition is in the guest.
+pub fn load(core: &mut Core) {
+    let partition = core.partition;
+    let first = partition.lock(core.vcpu).loads == 0;
+    for memory in partition.memory.iter().filter(|_| partition.image.clear_first || !first) {
+        core.stage1.window(memory.physical(), |bytes, _| {
+            cache::clear(bytes.as_mut_ptr() as usize, bytes.len());
+        });
+    }
+    for (source, target) in &partition.image.pieces {
+        core.stage1.window(*target, |bytes, done| {
+            let done = done as usize;
+            bytes.copy_from_slice(&source[done..done + bytes.len()]);
+        });
+    }
+    if let Some((tree, at)) = &partition.image.tree {
+        let target = Span { base: Pa(at.base.0), size: tree.len() as u64 };
+        core.stage1.window(target, |bytes, done| {
+            let done = done as usize;
+            bytes.copy_from_slice(&tree[done..done + bytes.len()]);
+        });
+    }
+    cache::invalidate_instructions();
+    let mut state = partition.lock(core.vcpu);
+    state.vgic.reset(&mut core.physical());
+    state.terminal.reset();
+    state.psci.launch(partition.image.start);
+    state.loads += 1;
+    // Only a core that runs the partition could have stopped it, and none does.
+    let _ = partition.life().run();
+}
+
+/// Ends the partition, at the word of one of its own cores: the others are kicked out of the guest, this one leaves.
+pub fn stop(core: &mut Core, cause: Cause) -> ! {
+    let partition = core.partition;
+    let state = partition.lock(core.vcpu);
+    // When another core said so first, its cause stands.
+    let _ = partition.life().stop(cause);
+    drop(state);
+    for (vcpu, other) in partition.vcpus.iter().enumerate() {
+        if vcpu != core.vcpu {
+            gic_cpu::kick(other.mpidr);
+        }
+    }
+    core.leave()
+}
+
+/// The last core has left the guest: everything that the partition had set up in hardware goes back to its reset
+/// state; then it is off, or loaded again by its first core.
+pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
+    let partition = core.partition;
+    state.vgic.reset(&mut core.physical());
+    // Off or failed by its cause, or off for a moment before it is loaded again.
+    let again = partition.life().get().1 == Cause::SystemReset;
+    let _ = partition.life().settle();
+    if again {
+        let _ = partition.life().load();
+        drop(state);
+        if core.vcpu != 0 {
+            gic_cpu::kick(partition.vcpus[0].mpidr);
+        }
+        return;
+    }
+    state.terminal.flush();
+    drop(state);
+    if status::one_is_off() {
+        console::settle();
+        status::summarize();
+        power::off();
+    }
+}

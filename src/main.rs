@@ -1,0 +1,35 @@
+//! Partita, the EL2 image: the only home of `unsafe`, and of everything that touches hardware.
+//!
+//! The first core reads the firmware's tree and the bundle, makes the plan (pure code, in `partita-model`), prepares
+//! what every partition and core needs, starts the other cores and becomes one of them. From then on a core does
+//! nothing but answer its own partition's exits (trap/), one at a time, and allocates nothing.
+#![no_std]
+#![no_main]
+
+extern crate alloc;
+
+mod board;
+mod boot;
+mod cache;
+mod console;
+mod core;
+mod early;
+mod gic;
+mod heap;
+mod layout;
+mod life;
+mod mmu;
+mod partition;
+mod power;
+mod prepare;
+mod print;
+mod status;
+mod sysreg;
+mod trap;
+mod traps;
+mod uart;
+
+use ::core::arch::global_asm;
+
+global_asm!(include_str!("boot.S"));
+global_asm!(include_str!("vectors.S"));

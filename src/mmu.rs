@@ -1,0 +1,215 @@
+//! EL2's own translation (stage 1): each core has tables of its own which map only what that core needs, W^X, with
+//! unmapped pages around its stack. No partition's memory is in them except through [`Stage1::window`], for one
+//! operation.
+
+use core::ptr::NonNull;
+
+use aarch64_paging::Mapping;
+use aarch64_paging::descriptor::{El23Attributes as Attributes, PagingAttributes, PhysicalAddress};
+use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, Translation};
+use partita_model::addr::{Pa, PaSpan};
+use spin::mutex::SpinMutex;
+
+use crate::cache;
+use crate::heap::{self, Arena};
+use crate::layout::{self, BLOCK, PAGE};
+
+/// Normal write-back memory: MAIR_EL2 attribute 1 (boot.S), inner shareable, accessed; AP[1] is RES1 at EL2.
+const NORMAL: Attributes = Attributes::ATTRIBUTE_INDEX_1
+    .union(Attributes::INNER_SHAREABLE)
+    .union(Attributes::ACCESSED)
+    .union(Attributes::USER_RES1)
+    .union(Attributes::VALID);
+const TEXT: Attributes = NORMAL.union(Attributes::READ_ONLY);
+const RODATA: Attributes = TEXT.union(Attributes::XN);
+const DATA: Attributes = NORMAL.union(Attributes::XN);
+/// Device-nGnRE: MAIR_EL2 attribute 0.
+const DEVICE: Attributes = Attributes::ATTRIBUTE_INDEX_0
+    .union(Attributes::ACCESSED)
+    .union(Attributes::USER_RES1)
+    .union(Attributes::XN)
+    .union(Attributes::VALID);
+
+/// Tables lie in the heap, at the image's offset between virtual and physical.
+#[derive(Debug)]
+struct InHeap;
+
+impl Translation<Attributes> for InHeap {
+    fn allocate_table(&mut self) -> (NonNull<PageTable<Attributes>>, PhysicalAddress) {
+        let va = heap::pages(1, PAGE);
+        let table = NonNull::new(va as *mut PageTable<Attributes>).expect("the heap is not at address 0");
+        (table, PhysicalAddress(layout::pa_of(va).0 as usize))
+    }
+
+    unsafe fn deallocate_table(&mut self, _table: NonNull<PageTable<Attributes>>) {
+        // Tables are only ever added; a core keeps its own for ever.
+    }
+
+    fn physical_to_virtual(&self, pa: PhysicalAddress) -> NonNull<PageTable<Attributes>> {
+        let va = layout::va_of(Pa(pa.0 as u64));
+        NonNull::new(va as *mut PageTable<Attributes>).expect("the heap is not at address 0")
+    }
+}
+
+/// Registers that were given an address in [`layout::DEVICES`]: the same one on every core that maps them.
+static DEVICES: SpinMutex<([(u64, usize, usize); 24], usize)> = SpinMutex::new(([(0, 0, 0); 24], 0));
+
+/// The address at which a core that maps these registers sees them. Called by the first core only.
+pub fn device_address(span: PaSpan) -> usize {
+    let pages = span.pages();
+    let offset = (span.base.0 - pages.base.0) as usize;
+    let mut devices = DEVICES.lock();
+    let (table, used) = &mut *devices;
+    if let Some(&(_, va, _)) =
+        table[..*used].iter().find(|d| d.0 == pages.base.0 && d.2 >= pages.size as usize)
+    {
+        return va + offset;
+    }
+    let va = table[..*used].last().map_or(layout::DEVICES, |&(_, va, size)| va + size + PAGE);
+    table[*used] = (pages.base.0, va, pages.size as usize);
+    *used += 1;
+    va + offset
+}
+
+/// The translation tables of one core.
+#[derive(Debug)]
+pub struct Stage1(Mapping<InHeap, El2>);
+
+impl Stage1 {
+    /// Tables with the image: text executable, the rest not. Everything else is added with the other functions.
+    pub fn new() -> Self {
+        let mut tables = Self(Mapping::new(InHeap, 0, El2));
+        let at = |va| layout::pa_of(va);
+        let (text, rodata, data) = (layout::text_end(), layout::rodata_end(), layout::data_end());
+        tables.map(layout::IMAGE, text - layout::IMAGE, at(layout::IMAGE), TEXT);
+        tables.map(text, rodata - text, at(text), RODATA);
+        tables.map(rodata, data - rodata, at(rodata), DATA);
+        tables
+    }
+
+    fn map(&mut self, va: usize, size: usize, pa: Pa, attributes: Attributes) {
+        if size == 0 {
+            return;
+        }
+        // The image keeps page mappings, as boot.S made them: changing the size would need break-before-make.
+        let constraints =
+            if va < layout::image_end() { Constraints::NO_BLOCK_MAPPINGS } else { Constraints::empty() };
+        let region = MemoryRegion::new(va, va + size);
+        self.0
+            .map_range(
+                &region,
+                PhysicalAddress(pa.0 as usize),
+                attributes,
+                constraints | Constraints::NO_CONTIGUOUS_HINT,
+            )
+            .expect("EL2's own address space is laid out without overlaps");
+    }
+
+    /// Maps what was allocated in an arena.
+    pub fn add_arena(&mut self, arena: Arena) {
+        self.map(arena.start, arena.size, layout::pa_of(arena.start), DATA);
+    }
+
+    /// Maps the whole heap and the boot stack: for the first core, until it is done with preparing.
+    pub fn add_boot(&mut self) {
+        let start = layout::boot_guard() + PAGE;
+        self.map(start, layout::image_end() - start, layout::pa_of(start), DATA);
+    }
+
+    /// Allocates a stack and maps it at [`layout::STACK_TOP`].
+    pub fn add_stack(&mut self) {
+        let stack = heap::pages(layout::STACK_SIZE / PAGE, PAGE);
+        self.map(layout::STACK_TOP - layout::STACK_SIZE, layout::STACK_SIZE, layout::pa_of(stack), DATA);
+    }
+
+    /// Maps device registers at their [`device_address`].
+    pub fn add_device(&mut self, span: PaSpan) -> usize {
+        let va = device_address(span);
+        let pages = span.pages();
+        self.map(va & !(PAGE - 1), pages.size as usize, pages.base, DEVICE);
+        va
+    }
+
+    /// Maps a page of memory that the board uses to wake cores, at its [`device_address`].
+    pub fn add_mailbox(&mut self, pa: Pa) -> usize {
+        let span = PaSpan { base: pa, size: 8 };
+        let va = device_address(span);
+        self.map(va & !(PAGE - 1), PAGE, span.pages().base, DATA);
+        va
+    }
+
+    /// Maps device registers at a given address.
+    pub fn add_device_at(&mut self, va: usize, span: PaSpan) {
+        self.map(va, span.size as usize, span.base, DEVICE);
+    }
+
+    /// Maps memory read-only: the firmware's tree and the bundle. `va` and the range's start agree modulo 2 MiB where
+    /// blocks are wanted.
+    pub fn add_read_only(&mut self, va: usize, span: PaSpan) {
+        self.map(va, span.size as usize, span.base, RODATA);
+    }
+
+    /// Makes the tables of the window, so that opening it needs no allocation.
+    pub fn add_window(&mut self) {
+        self.map(layout::WINDOW_BLOCK, BLOCK, Pa(0), DATA);
+        self.map(layout::WINDOW_BLOCK, BLOCK, Pa(0), Attributes::empty());
+        self.map(layout::WINDOW_PAGES, PAGE, Pa(0), DATA);
+        self.map(layout::WINDOW_PAGES, PAGE, Pa(0), Attributes::empty());
+    }
+
+    /// Physical address of the root, for TTBR0_EL2. The tables are cleaned so that a core with caches off sees them.
+    pub fn root(&self) -> Pa {
+        Pa(self.0.root_address().0 as u64)
+    }
+
+    /// Switches to these tables.
+    ///
+    /// # Safety
+    /// They map whatever the calling code uses, at the same addresses.
+    pub unsafe fn activate(&self) {
+        // SAFETY: as the caller promises; the stale entries of the previous tables are dropped at once.
+        unsafe {
+            self.0.activate();
+            core::arch::asm!("tlbi alle2", "dsb nsh", "isb", options(nostack, preserves_flags));
+        }
+    }
+
+    /// Opens a piece of a partition's memory, writable, runs `work` on it, cleans it to the point of coherency (the
+    /// guest may read it with its caches off) and closes it again.
+    pub fn window(&mut self, span: PaSpan, mut work: impl FnMut(&mut [u8], u64)) {
+        let mut done = 0;
+        while done < span.size {
+            let pa = span.base.0 + done;
+            let left = span.size - done;
+            let block = pa & (BLOCK as u64 - 1) == 0 && left >= BLOCK as u64;
+            let (base, offset) =
+                if block { (pa, 0) } else { (pa & !(PAGE as u64 - 1), pa & (PAGE as u64 - 1)) };
+            let to_block = (BLOCK as u64 - (pa & (BLOCK as u64 - 1))).min(510 * PAGE as u64 - offset);
+            let size = if block { BLOCK as u64 } else { left.min(to_block) };
+            let va = if block { layout::WINDOW_BLOCK } else { layout::WINDOW_PAGES };
+            let mapped = (offset + size).next_multiple_of(PAGE as u64) as usize;
+            self.map(va, mapped, Pa(base), DATA);
+            let start = va + offset as usize;
+            // SAFETY: mapped just now, for this core alone, and nothing else in EL2 refers to this memory.
+            let bytes = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, size as usize) };
+            work(bytes, done);
+            cache::flush(start, size as usize);
+            self.map(va, mapped, Pa(0), Attributes::empty());
+            done += size;
+        }
+    }
+
+    /// Calls `leaf(virtual address, physical range)` for every valid leaf of these tables: the audit.
+    pub fn leaves(&self, mut leaf: impl FnMut(usize, PaSpan)) {
+        let all = MemoryRegion::new(0, self.0.size());
+        let visit = self.0.walk_range(&all, &mut |region, descriptor, level| {
+            if descriptor.is_valid() && (level == 3 || !descriptor.is_table_or_page()) {
+                let size = PAGE << (9 * (3 - level));
+                let base = Pa(descriptor.output_address().0 as u64);
+                leaf(region.start().0, PaSpan { base, size: size as u64 });
+            }
+            Ok(())
+        });
+        debug_assert!(visit.is_ok());
+    }
+}

@@ -1,0 +1,169 @@
+//! A partition at run time: what its cores share. Only they map it; no other partition's core can reach it.
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::ops::Deref;
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use partita_model::addr::{Ipa, IpaSpan, PaSpan};
+use partita_model::gic::{self, Op, Vgic, perform};
+use partita_model::lifecycle::Lifecycle;
+use partita_model::plan::Memory;
+use partita_model::psci::{Psci, Start};
+use spin::mutex::{SpinMutex, SpinMutexGuard};
+
+use crate::console::Terminal;
+use crate::gic::cpu::Lrs;
+use crate::gic::redist::Redistributor;
+use crate::status::Status;
+
+/// One partition.
+#[derive(Debug)]
+pub struct Partition {
+    setup: Setup,
+    /// The part of its interrupt state that needs no lock.
+    pub sgi: Arc<gic::Shared>,
+    /// Requests to another core's list registers.
+    pub mailbox: Mailbox,
+    state: SpinMutex<State>,
+}
+
+/// What never changes once the partition was prepared.
+#[derive(Debug)]
+pub struct Setup {
+    /// Its number in the plan.
+    pub number: usize,
+    /// What the machine knows of it.
+    pub status: &'static Status,
+    /// Its memory.
+    pub memory: Vec<Memory>,
+    /// Its virtual CPUs.
+    pub vcpus: Vec<Vcpu>,
+    /// Where it sees its distributor.
+    pub dist: IpaSpan,
+    /// Where it sees its redistributors.
+    pub redists: IpaSpan,
+    /// Where it sees its emulated UART, and that one's interrupt.
+    pub console: Option<(IpaSpan, u32)>,
+    /// VTTBR_EL2: VMID and root of stage 2.
+    pub vttbr: u64,
+    /// VTCR_EL2.
+    pub vtcr: u64,
+    /// How it is filled and started.
+    pub image: Image,
+}
+
+impl Deref for Partition {
+    type Target = Setup;
+
+    fn deref(&self) -> &Setup {
+        &self.setup
+    }
+}
+
+/// What a partition's cores change together, under its lock.
+#[derive(Debug)]
+pub struct State {
+    /// Its interrupts.
+    pub vgic: Vgic,
+    /// Its virtual CPUs' power.
+    pub psci: Psci,
+    /// Its emulated UART.
+    pub terminal: Terminal,
+    /// Virtual CPUs that are not in the guest.
+    pub parked: usize,
+    /// How often it was loaded.
+    pub loads: u64,
+}
+
+/// A virtual CPU.
+#[derive(Debug)]
+pub struct Vcpu {
+    /// Affinity of the core that it is.
+    pub mpidr: u64,
+    /// That core's redistributor.
+    pub redist: Redistributor,
+    /// List-register images by INTID, for the fast path.
+    pub ready: Vec<AtomicU64>,
+}
+
+/// What goes into a partition's memory before it starts.
+#[derive(Debug)]
+pub struct Image {
+    /// Bytes of the bundle, and where they go.
+    pub pieces: Vec<(&'static [u8], PaSpan)>,
+    /// The device tree, and where it goes.
+    pub tree: Option<(Vec<u8>, PaSpan)>,
+    /// First instruction, and x0.
+    pub start: Start,
+    /// Whether its memory is cleared before the first launch too.
+    pub clear_first: bool,
+}
+
+impl Partition {
+    /// A partition that is to be loaded.
+    pub fn new(setup: Setup, vgic: Vgic) -> Self {
+        let psci = Psci::new(setup.vcpus.len());
+        let terminal = Terminal::new(&setup.status.name, setup.number);
+        Self {
+            setup,
+            sgi: vgic.shared(),
+            mailbox: Mailbox::default(),
+            state: SpinMutex::new(State { vgic, psci, terminal, parked: 0, loads: 0 }),
+        }
+    }
+
+    /// Takes the partition's lock. While it waits, this core answers requests to its list registers, so that the
+    /// holder, which may be waiting for that answer, goes on.
+    pub fn lock(&self, vcpu: usize) -> SpinMutexGuard<'_, State> {
+        loop {
+            if let Some(guard) = self.state.try_lock() {
+                return guard;
+            }
+            self.mailbox.serve(vcpu);
+            core::hint::spin_loop();
+        }
+    }
+
+    /// Where it is in its life. It changes under the partition's lock only.
+    pub fn life(&self) -> &'static Lifecycle {
+        &self.status.life
+    }
+
+    /// Whether a guest address is RAM of this partition.
+    pub fn is_ram(&self, ipa: Ipa) -> bool {
+        self.memory.iter().any(|memory| memory.ipa.contains(ipa))
+    }
+}
+
+/// A request of the core that holds the partition's lock to the list registers of another. There is one at a time.
+#[derive(Debug, Default)]
+pub struct Mailbox {
+    /// vCPU number + 1, or 0 when nothing is asked.
+    target: AtomicUsize,
+    op: AtomicU64,
+    reply: AtomicU64,
+}
+
+impl Mailbox {
+    /// Asks another core and waits. It answers from its kick handler, while it waits for the lock, or while it idles,
+    /// so within the time of one exit.
+    pub fn ask(&self, vcpu: usize, op: Op, kick: impl Fn()) -> gic::State {
+        self.op.store(op.into(), Ordering::Relaxed);
+        self.target.store(vcpu + 1, Ordering::Release);
+        kick();
+        while self.target.load(Ordering::Acquire) != 0 {
+            core::hint::spin_loop();
+        }
+        gic::State::from(self.reply.load(Ordering::Relaxed))
+    }
+
+    /// Answers a request to this core, if there is one.
+    pub fn serve(&self, vcpu: usize) {
+        if self.target.load(Ordering::Acquire) == vcpu + 1 {
+            let state = perform(Op::from_bits(self.op.load(Ordering::Relaxed)), &mut Lrs);
+            self.reply.store(state.into(), Ordering::Relaxed);
+            self.target.store(0, Ordering::Release);
+        }
+    }
+}

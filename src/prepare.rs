@@ -1,0 +1,246 @@
+//! Makes what each partition and each of its cores needs at run time, from the plan. Everything lands in arenas that
+//! only the cores concerned map.
+
+use alloc::boxed::Box;
+use alloc::string::ToString;
+use alloc::vec::Vec;
+use core::sync::atomic::AtomicU64;
+
+use dtoolkit::model::DeviceTree;
+use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
+use partita_model::bundle::Bundle;
+use partita_model::gic::{Config, DIST_SIZE, REDIST_SIZE, Spi, Vgic};
+use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
+use partita_model::psci::Start;
+use partita_model::stage2::{self, Kind, Mapping, Shape, Tables};
+
+use crate::core::Core;
+use crate::gic::cpu;
+use crate::gic::redist::{self, Redistributor};
+use crate::heap::{self, Arena};
+use crate::layout::{self, PAGE};
+use crate::mmu::{self, Stage1};
+use crate::partition::{Image, Partition, Setup, Vcpu};
+use crate::status;
+use crate::traps::{self, View};
+
+/// What the first core found of the machine.
+#[derive(Debug)]
+pub struct Machine {
+    /// The distributor's frame.
+    pub dist: PaSpan,
+    /// Redistributor of each core of the board, by its index in the plan.
+    pub redists: Vec<Option<PaSpan>>,
+    /// The UART's registers.
+    pub uart: Option<PaSpan>,
+    /// Where the bundle lies.
+    pub bundle: PaSpan,
+    /// What every core maps: statuses and the console's rings.
+    pub shared: Arena,
+}
+
+/// Where the bundle is in EL2's address space: congruent with where it lies, so that blocks map it.
+pub fn bundle_address(bundle: PaSpan) -> usize {
+    layout::BUNDLE + (bundle.base.0 as usize & (layout::BLOCK - 1))
+}
+
+/// Stage-2 tables in the heap. No core maps them while partitions run.
+struct Heap;
+
+impl Tables for Heap {
+    fn alloc(&mut self, pages: usize) -> Option<Pa> {
+        Some(layout::pa_of(heap::pages(pages, pages * PAGE)))
+    }
+
+    fn read(&self, table: Pa, index: usize) -> u64 {
+        // SAFETY: `table` came from `alloc`, and the model stays within it.
+        unsafe { (layout::va_of(table) as *const u64).add(index).read() }
+    }
+
+    fn write(&mut self, table: Pa, index: usize, value: u64) {
+        // SAFETY: as above; nobody uses the tables yet.
+        unsafe { (layout::va_of(table) as *mut u64).add(index).write(value) };
+    }
+}
+
+/// Prepares partition `number` of the plan.
+pub fn partition(
+    plan: &Plan,
+    number: usize,
+    tree: &DeviceTree,
+    bundle: &Bundle<'static>,
+    machine: &Machine,
+) -> Result<(&'static Partition, Arena), Box<dyn core::error::Error>> {
+    let wanted = &plan.partitions[number];
+    let generated = match (&wanted.dtb, wanted.load.dtb_span) {
+        (Dtb::Generated, Some(at)) => Some((partita_model::guest_tree::write(plan, number, tree)?, at)),
+        _ => None,
+    };
+    let (root, shape) = stage2_tables(wanted)?;
+    let highest = wanted.spis.iter().map(|spi| spi.intid).max().unwrap_or(31);
+    let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
+    let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
+    let size = 16 * PAGE + ready_bytes + tree_bytes + wanted.cpus.len() * 8 * PAGE;
+    Ok(Arena::fill(size, |arena| {
+        let setup = Setup {
+            number,
+            status: &status::all()[number],
+            memory: wanted.memory.clone(),
+            vcpus: wanted.cpus.iter().map(|&index| vcpu(plan, index, highest, machine)).collect(),
+            dist: Span { base: Ipa(machine.dist.base.0), size: DIST_SIZE },
+            redists: redist_span(plan, wanted),
+            console: match wanted.console {
+                Console::Shared { base, intid } => Some((Span { base, size: PAGE as u64 }, intid)),
+                _ => None,
+            },
+            vttbr: root.0 | (number as u64 + 1) << 48,
+            vtcr: stage2::vtcr(&shape, traps::pa_bits()),
+            image: image(wanted, bundle, generated.as_ref()),
+        };
+        let vgic = vgic(plan, wanted, &setup)?;
+        let partition: &'static Partition = Box::leak(Box::new(Partition::new(setup, vgic)));
+        Ok::<_, Box<dyn core::error::Error>>((partition, arena))
+    })?)
+}
+
+fn stage2_tables(wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {
+    let mut mappings: Vec<Mapping> = wanted
+        .memory
+        .iter()
+        .map(|memory| Mapping { ipa: memory.ipa, pa: memory.pa, kind: Kind::Memory })
+        .collect();
+    mappings.extend(wanted.mmio.iter().map(|span| Mapping {
+        ipa: Span { base: Ipa(span.base.0), size: span.size },
+        pa: span.base,
+        kind: Kind::Device,
+    }));
+    let top = mappings.iter().map(|mapping| mapping.ipa.end()).max().unwrap_or(Ipa(0));
+    let shape = Shape::for_top(top, traps::pa_bits())?;
+    let root = stage2::build(&mut Heap, &shape, &mappings)?;
+    Ok((root, shape))
+}
+
+fn redist_span(plan: &Plan, wanted: &plan::Partition) -> IpaSpan {
+    let base = match &plan.board.gic {
+        plan::Gic::V3 { redists, .. } => redists.first().map_or(0, |region| region.base.0),
+        plan::Gic::V2 { .. } => 0,
+    };
+    Span { base: Ipa(base), size: REDIST_SIZE * wanted.cpus.len() as u64 }
+}
+
+fn vcpu(plan: &Plan, index: usize, highest: u32, machine: &Machine) -> Vcpu {
+    let frame = machine.redists[index].expect("every core that the plan uses has a redistributor");
+    Vcpu {
+        mpidr: plan.board.cpus[index].mpidr,
+        redist: Redistributor::new(mmu::device_address(frame)),
+        ready: (0..=highest).map(|_| AtomicU64::new(0)).collect(),
+    }
+}
+
+fn image(wanted: &plan::Partition, bundle: &Bundle<'static>, tree: Option<&(Vec<u8>, IpaSpan)>) -> Image {
+    let physical = |at: IpaSpan| {
+        let pa = wanted.memory.iter().find_map(|memory| memory.translate(at.base));
+        PaSpan { base: pa.expect("the plan placed this in the partition's memory"), size: at.size }
+    };
+    let pieces = wanted.load.pieces.iter().map(|piece| {
+        let file = bundle.get(&piece.file).expect("the plan was made from this bundle");
+        let offset = piece.offset as usize;
+        (&file[offset..offset + piece.at.size as usize], physical(piece.at))
+    });
+    let context = wanted.load.dtb_span.map_or(0, |at| at.base.0);
+    Image {
+        pieces: pieces.collect(),
+        tree: tree.map(|(bytes, at)| (bytes.clone(), physical(*at))),
+        start: Start { entry: wanted.load.entry, context },
+        clear_first: wanted.clear_memory == ClearMemory::Always,
+    }
+}
+
+fn vgic(plan: &Plan, wanted: &plan::Partition, setup: &Setup) -> Result<Vgic, Box<dyn core::error::Error>> {
+    let mut spis: Vec<Spi> =
+        wanted.spis.iter().map(|spi| Spi { intid: spi.intid, edge: spi.edge, emulated: false }).collect();
+    if let Some((_, intid)) = setup.console {
+        spis.push(Spi { intid, edge: false, emulated: true });
+    }
+    // The non-secure EL1 and the virtual timer are the guest's own: its core is never shared.
+    let ppis = plan.board.timer_ppis[1..3].iter().fold(0, |mask, ppi| mask | 1 << ppi);
+    let (_, priority_bits) = cpu::shape();
+    let config = Config {
+        vcpus: setup.vcpus.len(),
+        ppis,
+        edge_ppis: 0,
+        spis: &spis,
+        priority_bits: priority_bits.into(),
+        tdir: cpu::traps_dir(),
+    };
+    Vgic::new(&config).map_err(|error| alloc::format!("{}: {error:?}", wanted.name).into())
+}
+
+/// Prepares the core that is virtual CPU `vcpu` of a partition: its tables, its stack and its block.
+pub fn core(
+    partition: &'static Partition,
+    arena: Arena,
+    vcpu: usize,
+    plan: &Plan,
+    machine: &Machine,
+) -> &'static mut Core {
+    Arena::fill(24 * PAGE, |own| {
+        let mut stage1 = Stage1::new();
+        stage1.add_arena(own);
+        stage1.add_arena(arena);
+        stage1.add_arena(machine.shared);
+        stage1.add_stack();
+        stage1.add_window();
+        stage1.add_device(machine.dist);
+        for &index in &plan.partitions[partition.number].cpus {
+            stage1.add_device(machine.redists[index].expect("checked when the partition was prepared"));
+        }
+        if let Some(uart) = machine.uart {
+            stage1.add_device(uart);
+        }
+        if vcpu == 0 {
+            stage1.add_read_only(bundle_address(machine.bundle), machine.bundle.pages());
+        }
+        let emergency = heap::pages(1, PAGE) + PAGE;
+        Box::leak(Box::new(Core::new(partition, vcpu, stage1, View::new(), emergency)))
+    })
+}
+
+/// Finds each core's redistributor. The regions are mapped at [`layout::REDISTS`] for that, by the first core only.
+pub fn redistributors(
+    plan: &Plan,
+    tables: &mut Stage1,
+) -> Result<Vec<Option<PaSpan>>, alloc::string::String> {
+    let plan::Gic::V3 { redists, stride, .. } = &plan.board.gic else {
+        return Err("this board has no GICv3, and another is not supported yet".to_string());
+    };
+    let mut found: Vec<Option<PaSpan>> = plan.board.cpus.iter().map(|_| None).collect();
+    let mut va = layout::REDISTS;
+    for region in redists {
+        tables.add_device_at(va, region.pages());
+        let mut offset = 0;
+        while offset + redist::SIZE <= region.size {
+            let redistributor = Redistributor::new(va + offset as usize);
+            let (mpidr, last, size) = redistributor.identity();
+            if let Some(index) = plan.board.cpus.iter().position(|cpu| cpu.mpidr == mpidr) {
+                if redistributor.lpis_on() {
+                    return Err(alloc::format!(
+                        "firmware left LPIs on at the redistributor of {}: their tables could be anywhere in memory",
+                        plan.board.cpus[index].path
+                    ));
+                }
+                let base = Pa(region.base.0 + offset);
+                found[index] = Some(Span { base, size: redist::SIZE });
+            }
+            if last {
+                break;
+            }
+            offset += if *stride != 0 { *stride } else { size };
+        }
+        va += (region.pages().size as usize).next_multiple_of(layout::BLOCK) + layout::BLOCK;
+    }
+    match plan.board.cpus.iter().zip(&found).find(|(cpu, frame)| cpu.owner.is_some() && frame.is_none()) {
+        Some((cpu, _)) => Err(alloc::format!("{}: no redistributor says that it is this core's", cpu.path)),
+        None => Ok(found),
+    }
+}

@@ -1,0 +1,70 @@
+//! Aborts: accesses to emulated devices, and strays.
+
+use partita_model::addr::Ipa;
+use partita_model::gic;
+use partita_model::syndrome::inject::Exception;
+use partita_model::syndrome::{Abort, Access, Mmio};
+
+use super::{Frame, inject, skip};
+use crate::core::Core;
+use crate::gic::cpu::Lrs;
+use crate::sysreg::mrs;
+use partita_model::lifecycle::exits::Kind;
+
+/// A data abort: emulated where a device is, else the guest's external abort.
+pub fn data_abort(core: &mut Core, frame: &mut Frame, abort: Abort) {
+    if let Access::Mmio(access) = abort.access() {
+        let ipa = partita_model::syndrome::fault_ipa(mrs!("hpfar_el2"), mrs!("far_el2"));
+        let big_endian = big_endian();
+        let write = access.write.then(|| access.stored(frame.get(access.register), big_endian));
+        if let Some(value) = device(core, ipa, access, write) {
+            core.count(Kind::Mmio);
+            if !access.write {
+                frame.set(access.register, access.loaded(value, big_endian));
+            }
+            skip();
+            return;
+        }
+    }
+    core.count(Kind::Other);
+    inject::exception(core, Exception::DataAbort { cause: abort, far: mrs!("far_el2") });
+}
+
+/// An instruction abort: the guest fetched from where it has no memory.
+pub fn instruction_abort(core: &mut Core, abort: Abort) {
+    core.count(Kind::Other);
+    inject::exception(core, Exception::InstructionAbort { cause: abort, far: mrs!("far_el2") });
+}
+
+/// Whether the guest's data accesses are big-endian: SCTLR_EL1.EE at EL1, E0E at EL0.
+fn big_endian() -> bool {
+    let el0 = mrs!("spsr_el2") & 0xf == 0;
+    mrs!("sctlr_el1") >> if el0 { 24 } else { 25 } & 1 != 0
+}
+
+/// Performs an access to an emulated device. None: there is no device at this address.
+fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option<u64> {
+    let partition = core.partition;
+    let vcpu = core.vcpu;
+    let fits = |at: partita_model::addr::IpaSpan| {
+        (at.contains(ipa) && at.contains(Ipa(ipa.0 + u64::from(access.width) - 1))).then(|| ipa.0 - at.base.0)
+    };
+    let gic_access = gic::Access { width: access.width, write };
+    if let Some(offset) = fits(partition.dist) {
+        let mut state = partition.lock(vcpu);
+        let value = state.vgic.dist_access(vcpu, offset, gic_access, &mut core.physical(), &mut Lrs);
+        drop(state);
+        core.refresh();
+        return Some(value);
+    }
+    if let Some(offset) = fits(partition.redists) {
+        let mut state = partition.lock(vcpu);
+        let value = state.vgic.redist_access(vcpu, offset, gic_access, &mut core.physical(), &mut Lrs);
+        drop(state);
+        core.refresh();
+        return Some(value);
+    }
+    let (console, _) = partition.console?;
+    let offset = fits(console)?;
+    Some(crate::console::access(core, offset, access.width, write))
+}

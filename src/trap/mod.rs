@@ -1,0 +1,151 @@
+//! Exits that need more than the fast path: decode, ask the model, act, return. One function per exception kind,
+//! called by vectors.S with the guest's general registers.
+
+mod call;
+mod inject;
+mod memory;
+pub mod setway;
+mod system;
+
+use partita_model::syndrome::{Trap, inject::Exception};
+
+use crate::core::Core;
+use crate::gic::cpu::{self, Lrs};
+use crate::gic::{KICK, SPECIAL};
+use crate::sysreg::{mrs, msr};
+use crate::{board, console, life, power};
+use partita_model::lifecycle::Cause;
+use partita_model::lifecycle::exits::Kind;
+
+use partita_model::gic::Irq;
+
+/// The guest's general registers, as vectors.S saved them.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Frame {
+    /// x0..x30.
+    pub x: [u64; 31],
+}
+
+impl Frame {
+    /// A register by its number in a syndrome; 31 is the zero register.
+    pub fn get(&self, register: u8) -> u64 {
+        self.x.get(usize::from(register)).copied().unwrap_or(0)
+    }
+
+    /// Sets a register by its number in a syndrome.
+    pub fn set(&mut self, register: u8, value: u64) {
+        if let Some(x) = self.x.get_mut(usize::from(register)) {
+            *x = value;
+        }
+    }
+}
+
+/// Moves the guest past the instruction that trapped.
+fn skip() {
+    // SAFETY: all A64 instructions have four bytes; where the guest goes on is its own affair. PSTATE.SS and BTYPE
+    // are cleared as the instruction's execution would have (DDI 0487 D2.12, D8.4).
+    unsafe {
+        msr!("elr_el2", mrs!("elr_el2").wrapping_add(4));
+        msr!("spsr_el2", mrs!("spsr_el2") & !(1 << 21 | 3 << 10));
+    }
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_sync(frame: &mut Frame) {
+    // SAFETY: once per exit, here.
+    let core = unsafe { Core::current() };
+    match Trap::decode(mrs!("esr_el2")) {
+        Trap::Hvc(immediate) => call::call(core, frame, immediate),
+        Trap::Smc(immediate) => {
+            skip();
+            call::call(core, frame, immediate);
+        }
+        Trap::DataAbort(abort) => memory::data_abort(core, frame, abort),
+        Trap::InstructionAbort(abort) => memory::instruction_abort(core, abort),
+        Trap::SysReg(access) => system::access(core, frame, &access),
+        Trap::Wfx { .. } => skip(),
+        Trap::SError(_) => serror(core),
+        Trap::Hidden(_) | Trap::Other(_) => {
+            core.count(Kind::Other);
+            inject::exception(core, Exception::Undefined);
+        }
+    }
+}
+
+/// An interrupt that is not simply the guest's, or found no list register. It is acknowledged.
+#[unsafe(no_mangle)]
+extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
+    // SAFETY: once per exit, here.
+    let core = unsafe { Core::current() };
+    core.count(Kind::Irq);
+    match intid as u32 {
+        SPECIAL.. => {}
+        KICK => {
+            cpu::drop_priority(KICK);
+            cpu::deactivate(KICK);
+            core.look();
+        }
+        intid if intid == board::maintenance_intid() => {
+            {
+                let mut state = core.partition.lock(core.vcpu);
+                state.vgic.maintenance(core.vcpu, &mut core.physical(), &mut Lrs);
+            }
+            core.refresh();
+            cpu::drop_priority(intid);
+            cpu::deactivate(intid);
+        }
+        intid if intid == board::uart_intid() => {
+            console::interrupt();
+            console::receive(core);
+            cpu::drop_priority(intid);
+            cpu::deactivate(intid);
+        }
+        intid => {
+            let irq = {
+                let mut state = core.partition.lock(core.vcpu);
+                state.vgic.slow_irq(core.vcpu, intid, &mut core.physical(), &mut Lrs)
+            };
+            core.refresh();
+            cpu::drop_priority(intid);
+            if irq == Irq::NotOurs {
+                cpu::deactivate(intid);
+            }
+        }
+    }
+}
+
+/// An SError taken while the guest ran: it is this partition's doing, so its guest gets it (HCR_EL2.VSE).
+fn serror(core: &mut Core) {
+    core.count(Kind::Other);
+    const VSE: u64 = 1 << 8;
+    // SAFETY: a virtual SError for the guest of this core; it is taken when the guest unmasks it.
+    unsafe { msr!("hcr_el2", mrs!("hcr_el2") | VSE) };
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn trap_serror(_frame: &mut Frame) {
+    // SAFETY: once per exit, here.
+    serror(unsafe { Core::current() });
+}
+
+/// AArch32 is hidden and EL1 is AArch64 (HCR_EL2.RW), but EL1 may have entered AArch32 at EL0 on a core that has it,
+/// by an exception return that the architecture does not let EL2 refuse. Such a partition is stopped.
+#[unsafe(no_mangle)]
+extern "C" fn trap_aarch32(_frame: &mut Frame) {
+    // SAFETY: once per exit, here.
+    let core = unsafe { Core::current() };
+    life::stop(core, Cause::UnexpectedException)
+}
+
+/// An exception taken from EL2: a defect of the hypervisor itself.
+#[unsafe(no_mangle)]
+extern "C" fn el2_fault() -> ! {
+    log::error!(
+        "the hypervisor itself failed: ESR {:#x}, ELR {:#x}, FAR {:#x}",
+        mrs!("esr_el2"),
+        mrs!("elr_el2"),
+        mrs!("far_el2")
+    );
+    power::off()
+}

@@ -1,0 +1,126 @@
+//! The physical UART that EL2 prints on. Kinds differ only here.
+
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
+
+use partita_model::plan::UartKind;
+
+/// PL011 registers (DDI 0183, section 3.2).
+mod pl011 {
+    pub const DR: usize = 0x00;
+    pub const FR: usize = 0x18;
+    pub const LCR_H: usize = 0x2c;
+    pub const CR: usize = 0x30;
+    pub const IFLS: usize = 0x34;
+    pub const IMSC: usize = 0x38;
+    pub const ICR: usize = 0x44;
+    pub const FR_RXFE: u32 = 1 << 4;
+    pub const FR_TXFF: u32 = 1 << 5;
+    pub const FR_BUSY: u32 = 1 << 3;
+    pub const RX: u32 = 1 << 4;
+    pub const TX: u32 = 1 << 5;
+    pub const RT: u32 = 1 << 6;
+}
+
+/// BCM2835 mini-UART registers, as offsets from AUX_MU_IO_REG (BCM2711 peripherals, section 2.2).
+mod mini {
+    pub const IO: usize = 0x00;
+    pub const IER: usize = 0x04;
+    pub const LSR: usize = 0x14;
+    pub const LSR_DATA: u32 = 1 << 0;
+    pub const LSR_SPACE: u32 = 1 << 5;
+    pub const LSR_IDLE: u32 = 1 << 6;
+    pub const IER_RX: u32 = 1 << 0;
+    pub const IER_TX: u32 = 1 << 1;
+}
+
+/// Bytes that may be written after a transmit interrupt without looking again.
+pub const STEP: usize = 16;
+
+static BASE: AtomicUsize = AtomicUsize::new(0);
+static KIND: AtomicU8 = AtomicU8::new(0);
+
+/// Makes the UART at this mapped address the one to print on.
+pub fn init(base: usize, kind: UartKind) {
+    KIND.store(u8::from(kind == UartKind::MiniUart), Ordering::Relaxed);
+    BASE.store(base, Ordering::Release);
+    if kind == UartKind::Pl011 {
+        // Firmware left it at the right speed; FIFOs on (LCR_H.FEN), transmitter and receiver on, no interrupts yet.
+        write(pl011::IMSC, 0);
+        write(pl011::LCR_H, read(pl011::LCR_H) | 0x70);
+        write(pl011::CR, read(pl011::CR) | 0x301);
+        write(pl011::ICR, 0x7ff);
+        write(pl011::IFLS, 0);
+    } else {
+        write(mini::IER, 0);
+    }
+}
+
+/// Whether there is one.
+pub fn present() -> bool {
+    BASE.load(Ordering::Acquire) != 0
+}
+
+fn is_mini() -> bool {
+    KIND.load(Ordering::Relaxed) != 0
+}
+
+fn read(register: usize) -> u32 {
+    // SAFETY: `init` was given the mapped registers of a UART; reading them affects only the UART.
+    unsafe { ((BASE.load(Ordering::Relaxed) + register) as *const u32).read_volatile() }
+}
+
+fn write(register: usize, value: u32) {
+    // SAFETY: as above; writing them affects only the UART.
+    unsafe { ((BASE.load(Ordering::Relaxed) + register) as *mut u32).write_volatile(value) };
+}
+
+/// Writes a byte if there is room.
+pub fn try_put(byte: u8) -> bool {
+    if is_mini() {
+        let room = read(mini::LSR) & mini::LSR_SPACE != 0;
+        if room {
+            write(mini::IO, byte.into());
+        }
+        return room;
+    }
+    let room = read(pl011::FR) & pl011::FR_TXFF == 0;
+    if room {
+        write(pl011::DR, byte.into());
+    }
+    room
+}
+
+/// Writes a byte, waiting for room: for the first core at boot and for the last words of a machine only.
+pub fn put(byte: u8) {
+    while present() && !try_put(byte) {
+        core::hint::spin_loop();
+    }
+}
+
+/// Reads a byte if there is one.
+pub fn get() -> Option<u8> {
+    if is_mini() {
+        return (read(mini::LSR) & mini::LSR_DATA != 0).then(|| read(mini::IO) as u8);
+    }
+    (read(pl011::FR) & pl011::FR_RXFE == 0).then(|| read(pl011::DR) as u8)
+}
+
+/// Chooses the interrupts: input always, output only while something waits to be sent.
+pub fn interrupts(input: bool, output: bool) {
+    if is_mini() {
+        write(mini::IER, if input { mini::IER_RX } else { 0 } | if output { mini::IER_TX } else { 0 });
+    } else {
+        let input = if input { pl011::RX | pl011::RT } else { 0 };
+        write(pl011::IMSC, input | if output { pl011::TX } else { 0 });
+    }
+}
+
+/// Waits until the last byte has left.
+pub fn drain() {
+    if !present() {
+    } else if is_mini() {
+        while read(mini::LSR) & mini::LSR_IDLE == 0 {}
+    } else {
+        while read(pl011::FR) & pl011::FR_BUSY != 0 {}
+    }
+}
