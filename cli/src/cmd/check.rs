@@ -1,0 +1,15 @@
+//! `partita check`: the plan, or what is wrong with it.
+
+use super::print;
+use crate::args::PlanArgs;
+use crate::failure::Outcome;
+use crate::machine::Options;
+use crate::report;
+use crate::session::Session;
+use crate::ui::Ui;
+
+/// Prints a good plan; a bad one is the error.
+pub fn check(args: &PlanArgs, ui: Ui) -> Outcome<()> {
+    let session = Session::open(args, &Options::default(), None, ui)?;
+    if ui.quiet() { Ok(()) } else { print(report::text(&session).as_bytes()) }
+}

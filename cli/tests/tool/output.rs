@@ -1,0 +1,104 @@
+//! What the tool makes of a good plan: JSON, drawing, guest trees, bundle, and the pages about itself.
+
+use std::fs;
+use std::process::Command;
+
+use super::world::{World, expected};
+
+const GOOD: &str = "good.dtso --platform qemu-virt";
+
+#[test]
+fn json_keeps_its_schema() {
+    let world = World::new();
+    let (out, _) = world.expect(0, &format!("plan {GOOD} --json"));
+    let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(value["schema"], 1);
+    expected("good.json", &out);
+    let (out, _) = world.expect(0, "devices --json --platform qemu-virt");
+    let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    assert_eq!(value["schema"], 1);
+    expected("devices.json", &out);
+}
+
+#[test]
+fn devices_are_listed_with_their_mates() {
+    let (out, _) = World::new().expect(0, "devices --platform qemu-virt");
+    expected("devices.txt", &out);
+}
+
+#[test]
+fn the_drawing_is_well_formed_and_names_everything() {
+    let world = World::new();
+    let (out, err) = world.expect(0, &format!("plan {GOOD} --svg plan.svg"));
+    assert_eq!((out.as_str(), err.as_str()), ("", ""));
+    let svg = fs::read_to_string(world.path("plans/plan.svg")).expect("the drawing");
+    let document = roxmltree::Document::parse(&svg).expect("well-formed XML");
+    let words: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
+    for word in ["first", "second", "core 0x3", "/pl031@9010000", "SPI 2", "quiet \"<&>\"", "the hypervisor"]
+    {
+        assert!(words.contains(&word), "no {word:?} in the drawing");
+    }
+    // Nothing lies outside the page.
+    let root = document.root_element();
+    let number = |node: roxmltree::Node<'_, '_>, name: &str| -> u32 {
+        node.attribute(name).and_then(|value| value.parse().ok()).unwrap_or(0)
+    };
+    for node in document.descendants().filter(|node| node.has_tag_name("rect")) {
+        assert!(number(node, "x") + number(node, "width") <= number(root, "width"));
+        assert!(number(node, "y") + number(node, "height") <= number(root, "height"));
+    }
+    assert!(!svg.contains("http://") || svg.matches("http://").count() == 1, "only the namespace is named");
+}
+
+#[test]
+fn guest_trees_are_written() {
+    let world = World::new();
+    world.expect(0, &format!("dtb {GOOD} first -o first.dtb"));
+    let blob = fs::read(world.path("plans/first.dtb")).expect("the tree");
+    assert_eq!(&blob[..4], [0xd0, 0x0d, 0xfe, 0xed]);
+    let output = world.run(&format!("dtb {GOOD} first"));
+    assert_eq!(output.stdout, blob);
+    let (source, _) = world.expect(0, &format!("dtb {GOOD} first --dts"));
+    assert!(source.starts_with("/dts-v1/;") && source.contains("pl031@9010000"), "{source}");
+    let (_, err) = world.expect(1, &format!("dtb {GOOD} third"));
+    assert_eq!(err, "error: the plan has no partition \"third\"; it has first, second\n");
+}
+
+#[test]
+fn a_build_is_whole_and_reproducible() {
+    let world = World::new();
+    let (sums, _) = world.expect(0, &format!("build {GOOD} -o a"));
+    world.expect(0, &format!("build {GOOD} -o b"));
+    for name in ["partita-image", "bundle.cpio", "SHA256SUMS"] {
+        let read = |folder: &str| fs::read(world.path(&format!("plans/{folder}/{name}"))).expect("a file");
+        assert_eq!(read("a"), read("b"), "{name}");
+    }
+    assert_eq!(sums.lines().count(), 2);
+    let mut check = Command::new("sha256sum");
+    check.args(["--quiet", "-c", "SHA256SUMS"]).current_dir(world.path("plans/a"));
+    assert!(check.status().expect("sha256sum").success());
+    let archive = fs::read(world.path("plans/a/bundle.cpio")).expect("the bundle");
+    let files: Vec<_> =
+        cpio_reader::iter_files(&archive).map(|file| (file.name().to_owned(), file.file())).collect();
+    let names: Vec<_> = files.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["partitions.dtbo", "SHA256SUMS", "first.bin", "second.bin"]);
+    assert_eq!(files[2].1, [1; 5000]);
+    // An image that a boot loader knows: the magic at byte 56.
+    let image = fs::read(world.path("plans/a/partita-image")).expect("the image");
+    assert_eq!(&image[56..60], b"ARM\x64");
+}
+
+#[test]
+fn the_tool_describes_itself() {
+    let world = World::new();
+    for shell in ["bash", "zsh", "fish"] {
+        let (script, _) = world.expect(0, &format!("completions {shell}"));
+        assert!(script.contains("log-dir"), "{shell}");
+    }
+    world.expect(0, "man pages");
+    for page in ["partita.1", "partita-run.1", "partita-check.1"] {
+        assert!(world.path(&format!("plans/pages/{page}")).is_file(), "{page}");
+    }
+    world.expect(0, "--help");
+    world.expect(0, "--version");
+}
