@@ -138,7 +138,7 @@ fn uart(index: &Index<'_>) -> Option<Uart> {
     }
     let intid =
         index.interrupts(node).unwrap_or_default().first().and_then(|interrupt| {
-            match gic::interrupt(index, interrupt)? {
+            match gic::interrupt(gic::node(index), interrupt)? {
                 gic::Wired::Spi(spi) => Some(spi.intid),
                 gic::Wired::Private(_) => None,
             }
@@ -168,13 +168,14 @@ fn timer(index: &Index<'_>) -> Result<[u32; 4], PlanError> {
         .and_then(|node| value(node, "interrupt-names"))
         .and_then(crate::dt::strings)
         .map(|names| names.into_iter().map(ToOwned::to_owned).collect());
+    let gic = gic::node(index);
     let mut ppis = [0; 4];
     for (place, (ppi, name)) in ppis.iter_mut().zip(NAMES).enumerate() {
         let at = match &names {
             Some(names) => names.iter().position(|candidate| candidate == name),
             None => Some(place),
         };
-        match at.and_then(|at| gic::interrupt(index, interrupts.get(at)?)) {
+        match at.and_then(|at| gic::interrupt(gic, interrupts.get(at)?)) {
             Some(gic::Wired::Private(intid)) => *ppi = intid,
             _ if place == 0 => {}
             _ => return Err(malformed()),

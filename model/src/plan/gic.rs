@@ -92,10 +92,10 @@ pub(super) enum Wired {
     Private(u32),
 }
 
-/// What a specifier means, if it is the GIC's and well-formed
+/// What a specifier means, if it is the GIC's (node number `gic`) and well-formed
 /// (Linux: Documentation/devicetree/bindings/interrupt-controller/arm,gic-v3.yaml).
-pub(super) fn interrupt(index: &Index<'_>, interrupt: &Interrupt) -> Option<Wired> {
-    if Some(interrupt.controller) != node(index) {
+pub(super) fn interrupt(gic: Option<usize>, interrupt: &Interrupt) -> Option<Wired> {
+    if Some(interrupt.controller) != gic {
         return None;
     }
     let [kind, number, flags, ..] = *interrupt.specifier.as_slice() else { return None };

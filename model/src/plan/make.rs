@@ -1,13 +1,15 @@
 //! Making a plan: read the trees, read the board, read what is asked for, see whether the board can give it, place.
 
-use alloc::string::ToString;
+use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::devices::{Catalogue, Given, give};
 use super::place::{self, ImageRequest, MemoryRequest};
 use super::spec::Spec;
 use super::{
-    Board, ErrorKind, Gic, Inputs, Memory, Partition, Plan, PlanError, Planned, overlay, rules, space, spec,
+    Board, Console, ErrorKind, Gic, Inputs, Memory, Partition, Plan, PlanError, Planned, overlay, rules,
+    space, spec,
 };
 use crate::addr::Pa;
 use crate::dt::Index;
@@ -36,12 +38,17 @@ impl Plan {
             rules::check(&specs)?;
             let cores = rules::cores(&mut board, &specs)?;
             let given = devices(&index, &board, &specs)?;
+            let mut consoles = Vec::new();
             for (spec, given) in specs.iter().zip(&given) {
                 space::memory(&board, spec, given)?;
+                consoles.push(space::console(&board, spec, given)?);
             }
             rules::supported(&specs)?;
             let memory = memory(&board, &specs)?;
-            assemble(inputs, board, specs, cores, given, memory)?
+            let shares = cores.into_iter().zip(given).zip(consoles).zip(memory);
+            let shares =
+                shares.map(|(((cpus, given), console), memory)| Share { cpus, given, console, memory });
+            assemble(inputs, board, specs.into_iter().zip(shares))?
         };
         Ok(Planned { plan, tree })
     }
@@ -76,40 +83,34 @@ fn memory(board: &Board, specs: &[Spec]) -> Result<Vec<Vec<Memory>>, PlanError> 
         .collect())
 }
 
+/// What a partition gets of the board.
+struct Share {
+    cpus: Vec<usize>,
+    given: Given,
+    console: Console,
+    memory: Vec<Memory>,
+}
+
 fn assemble(
     inputs: &Inputs<'_>,
     board: Board,
-    specs: Vec<Spec>,
-    cores: Vec<Vec<usize>>,
-    given: Vec<Given>,
-    memory: Vec<Vec<Memory>>,
+    shares: impl Iterator<Item = (Spec, Share)>,
 ) -> Result<Plan, PlanError> {
     let mut notes = Vec::new();
     let mut partitions = Vec::new();
-    for (((spec, cpus), given), memory) in specs.into_iter().zip(cores).zip(given).zip(memory) {
-        let console = space::console(&board, &spec, &given)?;
-        let load = place::images(
-            inputs.files,
-            &ImageRequest {
-                node: &spec.path,
-                kernel: &spec.kernel,
-                initrd: spec.initrd.as_deref(),
-                load_address: spec.load_address,
-                entry: spec.entry,
-                dtb_address: spec.dtb_address,
-                dtb: &spec.dtb,
-                memory: &memory,
-            },
-        )?;
-        notes.extend(given.notes.iter().map(|note| alloc::format!("{}: {note}", spec.name)));
-        if spec.best_effort {
-            let words = "stop is guaranteed, not only best-effort, because interrupts are mediated";
-            notes.push(alloc::format!("{}: {words}", spec.name));
-        }
-        if board.uart.is_none() && matches!(console, super::Console::Shared { .. }) {
-            let words = "its shared console leads nowhere: stdout-path names no UART that Partita can drive";
-            notes.push(alloc::format!("{}: {words}", spec.name));
-        }
+    for (spec, Share { cpus, given, console, memory }) in shares {
+        let request = ImageRequest {
+            node: &spec.path,
+            kernel: &spec.kernel,
+            initrd: spec.initrd.as_deref(),
+            load_address: spec.load_address,
+            entry: spec.entry,
+            dtb_address: spec.dtb_address,
+            dtb: &spec.dtb,
+            memory: &memory,
+        };
+        let load = place::images(inputs.files, &request)?;
+        notes.extend(worth_knowing(&board, &spec, &given, &console));
         partitions.push(Partition {
             name: spec.name,
             path: spec.path,
@@ -120,7 +121,7 @@ fn assemble(
             spis: given.spis,
             fixed_clocks: given.fixed_clocks,
             console,
-            bootargs: spec.bootargs.to_string(),
+            bootargs: spec.bootargs,
             load,
             dtb: spec.dtb,
             interrupt_path: spec.interrupt_path,
@@ -132,4 +133,23 @@ fn assemble(
         });
     }
     Ok(Plan { board, partitions, notes })
+}
+
+/// What the user should know of a partition although it stops nothing.
+fn worth_knowing(board: &Board, spec: &Spec, given: &Given, console: &Console) -> Vec<String> {
+    let mut words = given.notes.clone();
+    if spec.best_effort {
+        words.push("stop is guaranteed, not only best-effort, because interrupts are mediated".into());
+    }
+    match &board.uart {
+        Some(uart) if given.mmio.iter().any(|span| span.overlaps(&uart.span)) => words.push(format!(
+            "it has the board's UART {}, so Partita prints nothing once partitions run",
+            uart.path
+        )),
+        None if matches!(console, Console::Shared { .. }) => words.push(
+            "its shared console leads nowhere: stdout-path names no UART that Partita can drive".into(),
+        ),
+        _ => {}
+    }
+    words.iter().map(|words| format!("{}: {words}", spec.name)).collect()
 }

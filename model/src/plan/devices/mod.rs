@@ -11,7 +11,7 @@ use alloc::vec::Vec;
 
 use super::{Board, Spi, gic};
 use crate::addr::{PaSpan, Span};
-use crate::dt::{Index, Registers, compatible};
+use crate::dt::{Index, Registers, compatible, value};
 
 pub(super) use give::{Given, give};
 pub use list::{Offer, list};
@@ -20,6 +20,8 @@ pub use list::{Offer, list};
 pub(super) struct Catalogue<'a> {
     pub(super) index: &'a Index<'a>,
     facts: Vec<Facts>,
+    /// The interrupt controller.
+    pub(super) gic: Option<usize>,
     /// The UART that EL2 prints on, if it does.
     uart: Option<usize>,
 }
@@ -52,7 +54,7 @@ impl<'a> Catalogue<'a> {
     /// Reads through the nodes. With `keep_uart`, the board's UART is EL2's.
     pub(super) fn new(index: &'a Index<'a>, board: &Board, keep_uart: bool) -> Self {
         let uart = board.uart.as_ref().filter(|_| keep_uart).and_then(|uart| index.find(&uart.path));
-        let mut catalogue = Self { index, facts: Vec::new(), uart };
+        let mut catalogue = Self { index, facts: Vec::new(), gic: gic::node(index), uart };
         let mut own = Vec::new();
         for (number, entry) in index.entries().iter().enumerate() {
             let inherited = entry.parent.and_then(|parent| own.get(parent).copied().flatten());
@@ -76,22 +78,28 @@ impl<'a> Catalogue<'a> {
             own,
             disabled: self.index.disabled_by(number).is_some(),
         };
-        let gic = gic::node(self.index);
         for interrupt in interrupts.unwrap_or_default() {
-            match gic::interrupt(self.index, &interrupt) {
+            match gic::interrupt(self.gic, &interrupt) {
                 Some(gic::Wired::Spi(spi)) => facts.spis.push(spi),
                 Some(gic::Wired::Private(intid)) => facts.private.push(intid),
-                None if Some(interrupt.controller) == gic => facts.bad_interrupts = true,
+                None if Some(interrupt.controller) == self.gic || self.is_nexus(interrupt.controller) => {
+                    facts.bad_interrupts = true;
+                }
                 None => facts.controllers.push(interrupt.controller),
             }
         }
         facts
     }
 
+    /// Whether a node only passes interrupts on (Devicetree Specification, 2.4.4), which is not followed.
+    fn is_nexus(&self, number: usize) -> bool {
+        self.index.node(number).is_some_and(|node| value(node, "interrupt-map").is_some())
+    }
+
     /// Why Partita keeps this node, and with it what is below.
     fn kept(&self, number: usize) -> Option<&'static str> {
         let entry = self.index.entries().get(number)?;
-        if Some(number) == gic::node(self.index) {
+        if Some(number) == self.gic {
             return Some("it is the interrupt controller, of which each partition sees its part");
         }
         if Some(number) == self.uart {

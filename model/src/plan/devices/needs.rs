@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::Catalogue;
 use super::give::Named;
 use crate::dt::properties;
-use crate::plan::{ErrorKind, gic};
+use crate::plan::ErrorKind;
 
 /// Checks everything that a partition's devices refer to, also through nodes that are copied.
 pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<(), ErrorKind> {
@@ -30,7 +30,7 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<(), Erro
         for (property, target) in targets {
             let settled = catalogue.among(target, &named.devices)
                 || catalogue.among(target, &named.clocks)
-                || Some(target) == gic::node(index)
+                || Some(target) == catalogue.gic
                 || index.disabled_by(target).is_some();
             if settled {
                 continue;
