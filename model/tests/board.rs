@@ -192,6 +192,7 @@ fn what_is_malformed_is_named() {
 fn what_qemu_virt_offers() {
     let tree = dt::parse(virt()).unwrap();
     let board = Board::new(&tree, &[], &[]).unwrap();
+    assert_eq!(Board::maintenance(&tree), Some(25));
     let offers = devices::list(&tree, &board);
     let givable: Vec<_> =
         offers.iter().filter(|offer| offer.why_not.is_none()).map(|offer| offer.path.as_str()).collect();

@@ -41,8 +41,8 @@ impl Board {
     #[must_use]
     pub fn maintenance(tree: &DeviceTree) -> Option<u32> {
         let index = Index::new(tree);
-        let interrupts = index.interrupts(gic::node(&index)?)?;
-        match gic::interrupt(&index, interrupts.first()?)? {
+        let gic = gic::node(&index)?;
+        match gic::interrupt(Some(gic), index.interrupts(gic)?.first()?)? {
             gic::Wired::Private(intid) => Some(intid),
             gic::Wired::Spi(_) => None,
         }
@@ -106,7 +106,7 @@ fn cpus(index: &Index<'_>, psci: bool) -> Result<Vec<Cpu>, PlanError> {
             ));
         }
         let enable = match text(entry.node, "enable-method") {
-            Some("psci") => CpuEnable::Psci,
+            Some("psci") if psci => CpuEnable::Psci,
             Some("spin-table") => {
                 let release =
                     value(entry.node, "cpu-release-addr").and_then(cells).and_then(|cells| number(&cells));
