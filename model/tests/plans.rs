@@ -7,6 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use partita_model::guest_tree;
+use partita_model::plan::Files;
 
 use common::{Images, compile, invariants, plan_on_virt, plans_dir};
 
@@ -44,6 +45,27 @@ fn good_plans_are_accepted() {
             guest_tree::write(&planned.plan, partition, &planned.tree)
                 .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
         }
+    }
+}
+
+/// Any file: what is not in tests/plans/images is a flat binary.
+struct Any;
+
+impl Files for Any {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        Images.get(name).or_else(|| Images.get("flat.bin"))
+    }
+}
+
+#[test]
+fn shipped_plans_are_accepted() {
+    let plans = sources(&plans_dir().join("../../platforms/qemu-virt"));
+    assert!(!plans.is_empty());
+    for source in plans {
+        let planned = plan_on_virt(&compile(&source), &Any)
+            .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
+        invariants(&planned.plan);
+        assert!(planned.plan.notes.is_empty(), "{:?}", planned.plan.notes);
     }
 }
 
