@@ -165,7 +165,7 @@ fn prepare_all(
     };
     let redists = prepare::redistributors(plan, tables)?;
     let distributor = tables.add_device(dist);
-    let shared = Arena::fill(4 * PAGE + plan.partitions.len() * console::SHARED_BYTES, |shared| {
+    let shared = Arena::fill(4 * PAGE + (plan.partitions.len() + 1) * console::SHARED_BYTES, |shared| {
         status::init(plan.partitions.iter().map(|p| Status::new(&p.name, p.cpus.len())).collect());
         console::init(plan);
         shared
@@ -175,7 +175,6 @@ fn prepare_all(
         Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
     board::set(distributor, maintenance, uart.and_then(|uart| uart.intid).unwrap_or(0));
     board::distributor().init();
-    console::route(plan);
     let mut cores = Vec::new();
     for number in 0..plan.partitions.len() {
         let (partition, arena): (&'static Partition, Arena) =
@@ -184,7 +183,25 @@ fn prepare_all(
             cores.push((index, prepare::core(partition, arena, vcpu, plan, &machine)));
         }
     }
+    audit(plan, &cores)?;
     Ok(cores)
+}
+
+/// Walks the tables that each core will use: none of them may reach a partition's memory.
+fn audit(plan: &Plan, cores: &[(usize, &'static mut Core)]) -> Result<(), Refusal> {
+    let memory: Vec<PaSpan> =
+        plan.partitions.iter().flat_map(|partition| &partition.memory).map(plan::Memory::physical).collect();
+    let mut pages = 0;
+    for (index, core) in cores {
+        let path = &plan.board.cpus[*index].path;
+        pages += core.stage1.audit(&memory).map_err(|leaf| {
+            alloc::format!(
+                "the audit found {leaf}, a partition's memory, in EL2's tables of {path}; nothing starts"
+            )
+        })?;
+    }
+    log::info!("audit: EL2's tables of {} cores map {pages} pages, none of them a partition's", cores.len());
+    Ok(())
 }
 
 /// What a secondary core looks up by its MPIDR, with its caches off (boot.S).
@@ -200,6 +217,7 @@ struct Secondary {
 #[unsafe(no_mangle)]
 static SECONDARIES: [AtomicU64; 2] = [AtomicU64::new(0), AtomicU64::new(0)];
 
+#[expect(improper_ctypes, reason = "assembly passes the pointer on and never looks behind it")]
 unsafe extern "C" {
     static secondary_start: u8;
     fn switch_stage1(ttbr: u64, stack: usize, core: *mut Core) -> !;
@@ -226,6 +244,7 @@ fn start_all(
     SECONDARIES[1].store(table.len() as u64, Ordering::Relaxed);
     // Secondaries read this, the tables and their blocks with caches off or by table walks: all of it is in the image.
     cache::flush(layout::IMAGE, layout::image_end() - layout::IMAGE);
+    console::start();
     let mut own = None;
     for (index, core) in cores {
         let cpu = &plan.board.cpus[index];

@@ -1,57 +1,385 @@
-//! temporary
+//! The shared console: the partitions' emulated UARTs on one side, the physical one on the other.
+//!
+//! No core waits for the UART or for another partition. Output goes into the partition's ring; a full ring slows down
+//! the guest whose ring it is. The rings are drained in steps of a FIFO's size, by whoever puts something in and finds
+//! the turn free, and then by the UART's interrupt, which is routed to a core of the partition whose output is next: so
+//! that a flood costs the one who makes it.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+
+use partita_model::console::drain::{Drain, Turn};
+use partita_model::console::focus::{self, Event, Filter, HELP};
+use partita_model::console::line::Assembler;
+use partita_model::console::ring::Ring;
+use partita_model::pl011::{FIFO, Pl011};
+use partita_model::plan::{self, Plan};
+use spin::Once;
+use spin::mutex::SpinMutex;
+
 use crate::core::Core;
-use alloc::string::String;
+use crate::gic::cpu::{self, Lrs};
+use crate::{board, uart};
+
+/// How often a core takes the turn again for output that came meanwhile.
+const ROUNDS: usize = 4;
+
+/// Bytes of a partition's output ring.
+const OUT: usize = 4096;
+
+/// What a partition's consoles need of shared memory.
+pub const SHARED_BYTES: usize = size_of::<Channel>();
+
+/// What all cores share of one partition's console.
+#[derive(Debug)]
+struct Channel {
+    /// Output: the partition's cores push, under its lock; the holder of the turn pops.
+    out: Ring<OUT>,
+    /// Input: the core that reads the UART pushes, under [`Console::filter`]; the partition's cores pop, under its lock.
+    input: Ring<256>,
+    /// The guest was told that there is no room, and waits to hear that there is.
+    full: AtomicBool,
+    /// Affinity of the core that takes interrupts for this console.
+    mpidr: u64,
+    /// Whether the partition has one.
+    shared: bool,
+}
 
 #[derive(Debug)]
-pub struct Terminal {
-    name: String,
-    line: [u8; 200],
-    len: usize,
+struct Console {
+    drain: Drain,
+    /// One per partition; the last is EL2's own, for what it says while partitions run.
+    channels: Vec<Channel>,
+    /// The keyboard's state, and the right to push input. Held while one FIFO of input is read.
+    filter: SpinMutex<Filter>,
+    /// The right to push into EL2's own channel. Held for one line.
+    own: SpinMutex<()>,
+    focus: AtomicUsize,
+    quit: AtomicBool,
+    /// A byte that goes out before anything else, with the turn: the LF after its CR.
+    carry: AtomicU8,
+    /// Where the UART's interrupt goes: index of a channel.
+    routed: AtomicUsize,
 }
-impl Terminal {
-    pub fn new(name: &str, _n: usize) -> Self {
-        Self { name: name.into(), line: [0; 200], len: 0 }
+
+static CONSOLE: Once<Console> = Once::new();
+
+/// Makes the rings. Called once, before any partition runs, with the shared arena open.
+pub fn init(plan: &Plan) {
+    let channel = |mpidr, shared| Channel {
+        out: Ring::new(),
+        input: Ring::new(),
+        full: AtomicBool::new(false),
+        mpidr,
+        shared,
+    };
+    let mut channels: Vec<Channel> = Vec::with_capacity(plan.partitions.len() + 1);
+    for partition in &plan.partitions {
+        let mpidr = plan.board.cpus[partition.cpus[0]].mpidr;
+        channels.push(channel(mpidr, matches!(partition.console, plan::Console::Shared { .. })));
     }
-    pub fn reset(&mut self) {}
-    pub fn flush(&mut self) {}
-    fn put(&mut self, b: u8) {
-        if b == b'\n' || self.len == 200 {
-            crate::print::say(format_args!(
-                "[{}] {}",
-                self.name,
-                core::str::from_utf8(&self.line[..self.len]).unwrap_or("?")
-            ));
-            self.len = 0;
-        } else if b != b'\r' {
-            self.line[self.len] = b;
-            self.len += 1;
-        }
-    }
+    let focus = channels.iter().position(|channel| channel.shared).unwrap_or(0);
+    channels.push(channel(channels[focus].mpidr, false));
+    CONSOLE.call_once(|| Console {
+        drain: Drain::new(),
+        channels,
+        filter: SpinMutex::new(Filter::new()),
+        own: SpinMutex::new(()),
+        focus: AtomicUsize::new(focus),
+        quit: AtomicBool::new(false),
+        carry: AtomicU8::new(0),
+        routed: AtomicUsize::new(usize::MAX),
+    });
 }
-pub fn core_started(_: &Core) {}
-pub fn receive(_: &Core) {}
-pub fn interrupt() {}
-pub fn settle() {}
-pub fn access(core: &mut Core, offset: u64, _width: u8, write: Option<u64>) -> u64 {
-    let mut s = core.partition.lock(core.vcpu);
-    match (offset, write) {
-        (0, Some(v)) => {
-            s.terminal.put(v as u8);
-            0
-        }
-        (0x18, None) => 0x90,
-        (0xfe0, None) => 0x11,
-        (0xfe4, None) => 0x10,
-        (0xfe8, None) => 0x34,
-        (0xfec, None) => 0,
-        (0xff0, None) => 0x0d,
-        (0xff4, None) => 0xf0,
-        (0xff8, None) => 0x05,
-        (0xffc, None) => 0xb1,
-        _ => 0,
+
+/// Turns the UART's interrupt on. Called once, when every partition is prepared.
+pub fn start() {
+    if board::uart_intid() != 0
+        && let Some(console) = CONSOLE.get()
+    {
+        board::distributor().claim(board::uart_intid());
+        console.route();
+        uart::interrupts(true, false);
+        board::distributor().enable(board::uart_intid());
     }
 }
 
-pub const SHARED_BYTES: usize = 0;
-pub fn init(_: &partita_model::plan::Plan) {}
-pub fn route(_: &partita_model::plan::Plan) {}
+impl Console {
+    fn ring(&self, source: usize) -> Option<&Ring<OUT>> {
+        self.channels.get(source).map(|channel| &channel.out)
+    }
+
+    /// Writes at most one FIFO's worth, if the turn is free, and sees to it that the rest follows: by the UART's
+    /// interrupt, or by the core that finds the turn free next.
+    fn pump(&self) {
+        // Again only when somebody marked output while this core had the turn; he found it taken.
+        for _ in 0..ROUNDS {
+            let Some(mut turn) = self.drain.turn() else { break };
+            let all = self.step(&mut turn);
+            let waits = self.waits();
+            self.route();
+            uart::interrupts(true, waits);
+            drop(turn);
+            // With a full FIFO the interrupt comes when it has drained; with an empty one it would not.
+            if (waits && !all) || !self.waits() {
+                break;
+            }
+        }
+        for channel in &self.channels {
+            if channel.full.load(Ordering::Acquire) && Assembler::room(channel.out.free()) >= FIFO {
+                channel.full.store(false, Ordering::Release);
+                cpu::kick(channel.mpidr);
+            }
+        }
+    }
+
+    fn waits(&self) -> bool {
+        self.drain.is_pending() || self.carry.load(Ordering::Relaxed) != 0
+    }
+
+    /// Writes at most one FIFO's worth; whether that was all that waited.
+    fn step(&self, turn: &mut Turn<'_>) -> bool {
+        for _ in 0..uart::STEP {
+            if !uart::has_room() {
+                return false;
+            }
+            let carry = self.carry.swap(0, Ordering::Relaxed);
+            if carry != 0 {
+                uart::put(carry);
+                continue;
+            }
+            let mut byte = [0];
+            if turn.fill(|source| self.ring(source), &mut byte) == 0 {
+                return true;
+            }
+            if byte[0] == b'\n' {
+                self.carry.store(b'\n', Ordering::Relaxed);
+                byte[0] = b'\r';
+            }
+            uart::put(byte[0]);
+        }
+        false
+    }
+
+    /// Routes the UART's interrupt: while output waits to a core of the partition that it is from, else to one of the
+    /// partition that has the keyboard.
+    fn route(&self) {
+        let wanted = self.drain.next_source().unwrap_or(self.focus.load(Ordering::Relaxed));
+        let intid = board::uart_intid();
+        if intid != 0 && self.routed.swap(wanted, Ordering::AcqRel) != wanted {
+            board::distributor().route(intid, self.channels[wanted].mpidr);
+        }
+    }
+
+    /// Says something of EL2's own.
+    fn say(&self, line: &str) {
+        let own = self.channels.len() - 1;
+        {
+            let _guard = self.own.lock();
+            let ring = &self.channels[own].out;
+            // What does not fit is left out: nobody may wait here.
+            if line.len() + 10 <= ring.free() {
+                let _ = ring.push(b"partita: ") && ring.push(line.as_bytes()) && ring.push(b"\n");
+            }
+        }
+        self.drain.mark(own);
+        self.pump();
+    }
+
+    fn input(&self, event: Event) {
+        let focus = self.focus.load(Ordering::Relaxed);
+        let partitions = self.channels.len() - 1;
+        let can = |partition: usize| partition < partitions && self.channels[partition].shared;
+        match event {
+            Event::ToGuest(byte) => {
+                // A guest that does not read loses what does not fit, as on a real line.
+                if self.channels[focus].input.push(&[byte]) {
+                    cpu::kick(self.channels[focus].mpidr);
+                }
+            }
+            Event::Focus(partition) if can(partition) => self.give_focus(focus, partition),
+            Event::Focus(_) => self.say("no such console"),
+            Event::Next => {
+                if let Some(partition) = focus::next(focus, partitions, can) {
+                    self.give_focus(focus, partition);
+                }
+            }
+            Event::Help => self.say(HELP),
+            Event::Quit => {
+                self.quit.store(true, Ordering::Release);
+                self.channels.iter().for_each(|channel| cpu::kick(channel.mpidr));
+            }
+        }
+    }
+
+    fn give_focus(&self, from: usize, to: usize) {
+        self.focus.store(to, Ordering::Release);
+        cpu::kick(self.channels[from].mpidr);
+        cpu::kick(self.channels[to].mpidr);
+    }
+}
+
+/// The UART's interrupt: takes at most one FIFO of input, and goes on with the output.
+pub fn interrupt() {
+    let Some(console) = CONSOLE.get() else { return };
+    uart::acknowledge();
+    if let Some(mut filter) = console.filter.try_lock() {
+        for _ in 0..uart::STEP {
+            let Some(byte) = uart::get() else { break };
+            if let Some(event) = filter.input(byte) {
+                console.input(event);
+            }
+        }
+    }
+    console.pump();
+}
+
+/// After a kick: input, focus, room for output and the order to quit, for this core's partition.
+pub fn receive(core: &mut Core) {
+    let Some(console) = CONSOLE.get() else { return };
+    if console.quit.load(Ordering::Acquire) {
+        crate::life::stop(core, partita_model::lifecycle::Cause::Quit);
+    }
+    let channel = &console.channels[core.partition.number];
+    if !channel.shared {
+        return;
+    }
+    let mut state = core.partition.lock(core.vcpu);
+    let focused = console.focus.load(Ordering::Acquire) == core.partition.number;
+    state.terminal.set_focus(console, focused);
+    state.terminal.receive(console);
+    state.terminal.drained(console);
+    update_line(core, &mut state);
+    drop(state);
+    console.pump();
+}
+
+/// Raises or lowers the emulated UART's interrupt.
+fn update_line(core: &Core, state: &mut crate::partition::State) {
+    let Some((_, intid)) = core.partition.console else { return };
+    let level = state.terminal.uart.line();
+    match state.vgic.set_line(intid, level) {
+        Some(vcpu) if vcpu == core.vcpu => state.vgic.kicked(vcpu, &mut core.physical(), &mut Lrs),
+        Some(vcpu) => cpu::kick(core.partition.vcpus[vcpu].mpidr),
+        None => {}
+    }
+}
+
+/// A guest's load or store in its emulated UART's page.
+pub fn access(core: &mut Core, offset: u64, width: u8, write: Option<u64>) -> u64 {
+    let Some(console) = CONSOLE.get() else { return 0 };
+    let mut state = core.partition.lock(core.vcpu);
+    let value = state.terminal.access(console, offset, width, write);
+    update_line(core, &mut state);
+    drop(state);
+    core.refresh();
+    if console.drain.is_pending() {
+        console.pump();
+    }
+    value
+}
+
+/// A partition's emulated UART and what it is writing. It lies behind the partition's lock.
+#[derive(Debug)]
+pub struct Terminal {
+    number: usize,
+    uart: Pl011,
+    lines: Assembler,
+    focused: bool,
+}
+
+impl Terminal {
+    /// After reset.
+    pub fn new(name: &str, number: usize) -> Self {
+        Self { number, uart: Pl011::new(), lines: Assembler::new(name), focused: false }
+    }
+
+    /// Ends an unfinished line, and resets the UART.
+    pub fn reset(&mut self) {
+        self.uart = Pl011::new();
+        if let Some(console) = CONSOLE.get() {
+            self.interrupted(console);
+            push(console, self.number, self.lines.finish());
+            let mut rest = [0; 64];
+            while console.channels[self.number].input.pop(&mut rest) != 0 {}
+            let focused = console.focus.load(Ordering::Acquire) == self.number;
+            self.set_focus(console, focused);
+        }
+    }
+
+    fn interrupted(&mut self, console: &Console) {
+        if console.drain.take_interrupted(self.number) {
+            self.lines.interrupted();
+        }
+    }
+
+    fn access(&mut self, console: &Console, offset: u64, width: u8, write: Option<u64>) -> u64 {
+        self.interrupted(console);
+        let channel = &console.channels[self.number];
+        let room = Assembler::room(channel.out.free());
+        if room == 0 {
+            channel.full.store(true, Ordering::Release);
+        }
+        let Some(value) = write else {
+            let value = self.uart.read(offset, width, room);
+            self.receive(console);
+            return value;
+        };
+        if let Some(byte) = self.uart.write(offset, width, value, room) {
+            push(console, self.number, self.lines.put(byte));
+        }
+        0
+    }
+
+    fn set_focus(&mut self, console: &Console, focused: bool) {
+        if self.focused != focused {
+            self.focused = focused;
+            self.interrupted(console);
+            push(console, self.number, self.lines.focus(focused));
+        }
+    }
+
+    /// Takes input into the UART's FIFO while there is room.
+    fn receive(&mut self, console: &Console) {
+        let mut byte = [0];
+        while self.uart.can_receive() && console.channels[self.number].input.pop(&mut byte) == 1 {
+            let _ = self.uart.receive(byte[0]);
+        }
+    }
+
+    fn drained(&mut self, console: &Console) {
+        let room = Assembler::room(console.channels[self.number].out.free());
+        if room >= FIFO {
+            self.uart.drained(room);
+        }
+    }
+}
+
+fn push(console: &Console, number: usize, bytes: &[u8]) {
+    // There is room: the guest's byte was taken only because there was (`Assembler::MOST`).
+    if !bytes.is_empty() && console.channels[number].out.push(bytes) {
+        console.drain.mark(number);
+    }
+}
+
+/// Writes out everything that still waits, at the machine's end.
+pub fn settle() {
+    let Some(console) = CONSOLE.get() else { return };
+    uart::interrupts(false, false);
+    while console.waits() {
+        if let Some(mut turn) = console.drain.turn() {
+            let carry = console.carry.swap(0, Ordering::Relaxed);
+            if carry != 0 {
+                uart::put(carry);
+            }
+            let mut bytes = [0; uart::STEP];
+            let count = turn.fill(|source| console.ring(source), &mut bytes);
+            for &byte in &bytes[..count] {
+                if byte == b'\n' {
+                    uart::put(b'\r');
+                }
+                uart::put(byte);
+            }
+        }
+    }
+}

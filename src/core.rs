@@ -45,6 +45,7 @@ pub struct Core {
     pub set_way: crate::trap::setway::Series,
 }
 
+#[expect(improper_ctypes, reason = "assembly passes the pointer on and never looks behind it")]
 unsafe extern "C" {
     static vectors: u8;
     fn enter_guest(entry: u64, x0: u64, stack: usize) -> !;
@@ -192,7 +193,6 @@ extern "C" fn core_main(core: *mut Core) -> ! {
     // SAFETY: boot.S passes the block that was made for this core.
     let core = unsafe { &mut *core };
     core.adopt();
-    console::core_started(core);
     idle(core)
 }
 

@@ -16,11 +16,34 @@ use crate::layout::{self, PAGE};
 struct Boot {
     heap: Heap<33>,
     arena: Option<Bump>,
+    /// One bit per page of the heap that belongs to an arena, open or closed: nothing there is ever freed.
+    kept: [u64; KEPT],
+}
+
+/// Words of [`Boot::kept`]: enough for a heap of 16 MiB, which is the most that boot.S maps.
+const KEPT: usize = 16 << 20 >> 12 >> 6;
+
+impl Boot {
+    fn page_bit(address: usize) -> (usize, u64) {
+        let page = (address - layout::heap().0) / PAGE;
+        (page / 64, 1 << (page % 64))
+    }
+
+    fn is_kept(&self, address: usize) -> bool {
+        let (word, bit) = Self::page_bit(address);
+        self.kept[word] & bit != 0
+    }
+
+    fn keep(&mut self, start: usize, end: usize) {
+        for address in (start..end).step_by(PAGE) {
+            let (word, bit) = Self::page_bit(address);
+            self.kept[word] |= bit;
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
 struct Bump {
-    start: usize,
     next: usize,
     end: usize,
 }
@@ -28,7 +51,8 @@ struct Bump {
 struct Allocator(SpinMutex<Boot>);
 
 #[global_allocator]
-static ALLOCATOR: Allocator = Allocator(SpinMutex::new(Boot { heap: Heap::new(), arena: None }));
+static ALLOCATOR: Allocator =
+    Allocator(SpinMutex::new(Boot { heap: Heap::new(), arena: None, kept: [0; KEPT] }));
 
 /// Hands the boot heap to the allocator. Called once.
 pub fn init() {
@@ -57,13 +81,7 @@ unsafe impl GlobalAlloc for Allocator {
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let mut boot = self.0.lock();
-        let address = pointer as usize;
-        if let Some(bump) = &mut boot.arena
-            && (bump.start..bump.end).contains(&address)
-        {
-            if address + layout.size() == bump.next {
-                bump.next = address;
-            }
+        if boot.is_kept(pointer as usize) {
             return;
         }
         if let Some(pointer) = NonNull::new(pointer) {
@@ -99,7 +117,11 @@ impl Arena {
     pub fn fill<R>(size: usize, fill: impl FnOnce(Self) -> R) -> R {
         let size = size.next_multiple_of(PAGE);
         let start = pages(size / PAGE, PAGE);
-        ALLOCATOR.0.lock().arena = Some(Bump { start, next: start, end: start + size });
+        {
+            let mut boot = ALLOCATOR.0.lock();
+            boot.keep(start, start + size);
+            boot.arena = Some(Bump { next: start, end: start + size });
+        }
         let result = fill(Self { start, size });
         ALLOCATOR.0.lock().arena = None;
         result

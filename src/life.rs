@@ -6,7 +6,6 @@ use spin::mutex::SpinMutexGuard;
 
 use crate::core::Core;
 use crate::gic::cpu as gic_cpu;
-use crate::gic::cpu::Lrs;
 use crate::partition::State;
 use crate::status;
 use crate::{cache, console, power};
@@ -75,7 +74,7 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
         }
         return;
     }
-    state.terminal.flush();
+    state.terminal.reset();
     drop(state);
     if status::one_is_off() {
         console::settle();

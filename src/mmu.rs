@@ -2,10 +2,11 @@
 //! unmapped pages around its stack. No partition's memory is in them except through [`Stage1::window`], for one
 //! operation.
 
+use alloc::vec::Vec;
 use core::ptr::NonNull;
 
 use aarch64_paging::Mapping;
-use aarch64_paging::descriptor::{El23Attributes as Attributes, PagingAttributes, PhysicalAddress};
+use aarch64_paging::descriptor::{El23Attributes as Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, Translation};
 use partita_model::addr::{Pa, PaSpan};
 use spin::mutex::SpinMutex;
@@ -52,22 +53,26 @@ impl Translation<Attributes> for InHeap {
 }
 
 /// Registers that were given an address in [`layout::DEVICES`]: the same one on every core that maps them.
-static DEVICES: SpinMutex<([(u64, usize, usize); 24], usize)> = SpinMutex::new(([(0, 0, 0); 24], 0));
+static DEVICES: SpinMutex<Vec<DeviceWindow>> = SpinMutex::new(Vec::new());
+
+#[derive(Clone, Copy)]
+struct DeviceWindow {
+    pa: Pa,
+    va: usize,
+    size: usize,
+}
 
 /// The address at which a core that maps these registers sees them. Called by the first core only.
 pub fn device_address(span: PaSpan) -> usize {
     let pages = span.pages();
     let offset = (span.base.0 - pages.base.0) as usize;
     let mut devices = DEVICES.lock();
-    let (table, used) = &mut *devices;
-    if let Some(&(_, va, _)) =
-        table[..*used].iter().find(|d| d.0 == pages.base.0 && d.2 >= pages.size as usize)
-    {
-        return va + offset;
+    let size = pages.size as usize;
+    if let Some(known) = devices.iter().find(|known| known.pa == pages.base && known.size >= size) {
+        return known.va + offset;
     }
-    let va = table[..*used].last().map_or(layout::DEVICES, |&(_, va, size)| va + size + PAGE);
-    table[*used] = (pages.base.0, va, pages.size as usize);
-    *used += 1;
+    let va = devices.last().map_or(layout::DEVICES, |last| last.va + last.size + PAGE);
+    devices.push(DeviceWindow { pa: pages.base, va, size });
     va + offset
 }
 
@@ -199,17 +204,20 @@ impl Stage1 {
         }
     }
 
-    /// Calls `leaf(virtual address, physical range)` for every valid leaf of these tables: the audit.
-    pub fn leaves(&self, mut leaf: impl FnMut(usize, PaSpan)) {
+    /// Pages that these tables map, and the first leaf that touches any of these ranges: the audit.
+    pub fn audit(&self, forbidden: &[PaSpan]) -> Result<u64, PaSpan> {
+        let (mut pages, mut found) = (0, None);
         let all = MemoryRegion::new(0, self.0.size());
-        let visit = self.0.walk_range(&all, &mut |region, descriptor, level| {
+        let walk = self.0.walk_range(&all, &mut |_, descriptor, level| {
             if descriptor.is_valid() && (level == 3 || !descriptor.is_table_or_page()) {
-                let size = PAGE << (9 * (3 - level));
-                let base = Pa(descriptor.output_address().0 as u64);
-                leaf(region.start().0, PaSpan { base, size: size as u64 });
+                let size = (PAGE as u64) << (9 * (3 - level));
+                let leaf = PaSpan { base: Pa(descriptor.output_address().0 as u64), size };
+                pages += size / PAGE as u64;
+                found = found.or_else(|| forbidden.iter().any(|span| span.overlaps(&leaf)).then_some(leaf));
             }
             Ok(())
         });
-        debug_assert!(visit.is_ok());
+        debug_assert!(walk.is_ok(), "the visitor never fails");
+        found.map_or(Ok(pages), Err)
     }
 }

@@ -81,7 +81,7 @@ pub fn partition(
     let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
     let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
     let size = 16 * PAGE + ready_bytes + tree_bytes + wanted.cpus.len() * 8 * PAGE;
-    Ok(Arena::fill(size, |arena| {
+    Arena::fill(size, |arena| {
         let setup = Setup {
             number,
             status: &status::all()[number],
@@ -99,8 +99,8 @@ pub fn partition(
         };
         let vgic = vgic(plan, wanted, &setup)?;
         let partition: &'static Partition = Box::leak(Box::new(Partition::new(setup, vgic)));
-        Ok::<_, Box<dyn core::error::Error>>((partition, arena))
-    })?)
+        Ok((partition, arena))
+    })
 }
 
 fn stage2_tables(wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {

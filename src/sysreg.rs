@@ -5,6 +5,7 @@ macro_rules! mrs {
     ($name:literal) => {{
         let value: u64;
         // SAFETY: reading this register changes no memory that Rust knows of.
+        #[allow(unused_unsafe, reason = "it also stands in unsafe blocks")]
         unsafe { core::arch::asm!(concat!("mrs {}, ", $name), out(reg) value, options(nostack, preserves_flags)) };
         value
     }};

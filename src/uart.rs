@@ -74,31 +74,40 @@ fn write(register: usize, value: u32) {
     unsafe { ((BASE.load(Ordering::Relaxed) + register) as *mut u32).write_volatile(value) };
 }
 
-/// Writes a byte if there is room.
-pub fn try_put(byte: u8) -> bool {
-    if is_mini() {
-        let room = read(mini::LSR) & mini::LSR_SPACE != 0;
-        if room {
-            write(mini::IO, byte.into());
-        }
-        return room;
+/// Whether a byte can be written at once. Without a UART always: what is written goes nowhere.
+pub fn has_room() -> bool {
+    if !present() {
+        true
+    } else if is_mini() {
+        read(mini::LSR) & mini::LSR_SPACE != 0
+    } else {
+        read(pl011::FR) & pl011::FR_TXFF == 0
     }
-    let room = read(pl011::FR) & pl011::FR_TXFF == 0;
-    if room {
-        write(pl011::DR, byte.into());
-    }
-    room
 }
 
-/// Writes a byte, waiting for room: for the first core at boot and for the last words of a machine only.
+/// Writes a byte. It waits for room only where the caller has not asked [`has_room`]: the first core at boot, and the
+/// last words of a machine.
 pub fn put(byte: u8) {
-    while present() && !try_put(byte) {
+    while !has_room() {
         core::hint::spin_loop();
+    }
+    if present() {
+        write(if is_mini() { mini::IO } else { pl011::DR }, byte.into());
+    }
+}
+
+/// Acknowledges what the UART raised at its own registers; levels stay until they are served.
+pub fn acknowledge() {
+    if present() && !is_mini() {
+        write(pl011::ICR, pl011::TX | pl011::RT);
     }
 }
 
 /// Reads a byte if there is one.
 pub fn get() -> Option<u8> {
+    if !present() {
+        return None;
+    }
     if is_mini() {
         return (read(mini::LSR) & mini::LSR_DATA != 0).then(|| read(mini::IO) as u8);
     }
@@ -107,7 +116,8 @@ pub fn get() -> Option<u8> {
 
 /// Chooses the interrupts: input always, output only while something waits to be sent.
 pub fn interrupts(input: bool, output: bool) {
-    if is_mini() {
+    if !present() {
+    } else if is_mini() {
         write(mini::IER, if input { mini::IER_RX } else { 0 } | if output { mini::IER_TX } else { 0 });
     } else {
         let input = if input { pl011::RX | pl011::RT } else { 0 };

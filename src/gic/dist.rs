@@ -3,7 +3,9 @@
 
 use spin::mutex::SpinMutex;
 
-use super::{Frame, ICACTIVER, ICENABLER, ICFGR, ICPENDR, IGROUPR, IPRIORITYR, PRIORITY};
+use super::{
+    Frame, ICACTIVER, ICENABLER, ICFGR, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK_PRIORITY, PRIORITY,
+};
 
 const CTLR: usize = 0x000;
 const TYPER: usize = 0x004;
@@ -69,6 +71,16 @@ impl Distributor {
     /// Writes a word of set or clear bits.
     pub fn write(self, register: usize, word: usize, mask: u32) {
         self.0.write(register + 4 * word, mask);
+    }
+
+    /// Gives one of EL2's own SPIs the kick's priority, so that a core whose guest does not run takes it too.
+    pub fn claim(self, intid: u32) {
+        self.0.write_byte(IPRIORITYR + intid as usize, KICK_PRIORITY);
+    }
+
+    /// Enables one of EL2's own SPIs.
+    pub fn enable(self, intid: u32) {
+        self.0.write(ISENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
     }
 
     /// Routes an SPI to the core with this MPIDR.

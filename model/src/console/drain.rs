@@ -75,6 +75,17 @@ impl Drain {
         self.pending.load(Ordering::SeqCst) != 0
     }
 
+    /// The ring whose bytes go out next, as things are now.
+    #[must_use]
+    pub fn next_source(&self) -> Option<usize> {
+        let pending = self.pending.load(Ordering::SeqCst);
+        let open = self.open.load(Ordering::Relaxed);
+        if pending & bit(open) != 0 {
+            return Some(open);
+        }
+        next_after(pending, self.last.load(Ordering::Relaxed))
+    }
+
     /// Whether this ring's unfinished line has been ended since the last call. To be asked by its producer before it
     /// assembles more: then [`super::line::Assembler::interrupted`].
     #[must_use]
