@@ -41,7 +41,10 @@ pub fn arguments(property: &str) -> Option<Arguments> {
         | "firmware"
         | "mmc-pwrseq" => Some(Arguments::None),
         _ if property.ends_with("nr-gpios") => None,
-        _ if property == "gpios" || property.ends_with("-gpios") || property.ends_with("-gpio") => {
+        _ if matches!(property, "gpios" | "gpio")
+            || property.ends_with("-gpios")
+            || property.ends_with("-gpio") =>
+        {
             counted("#gpio-cells")
         }
         _ if property.ends_with("-supply") => Some(Arguments::None),

@@ -4,12 +4,13 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use dtoolkit::Node;
 use dtoolkit::model::DeviceTreeNode;
-use dtoolkit::{Node, Property};
 use partita_abi::psci;
 
 use super::Writer;
 use super::node::{self, set, set_cells, set_strings, set_u64s};
+use crate::dt::{cell, properties, text, value};
 use crate::plan::{Console, ErrorKind, Gic, PlanError};
 
 /// The distributor's frame: 64 KiB (IHI 0069H 12.10).
@@ -30,7 +31,7 @@ const CPU: &[&str] = &["compatible", "capacity-dmips-mhz", "numa-node-id"];
 /// What is taken over of the timer's node.
 const TIMER: &[&str] = &["compatible", "always-on", "clock-frequency", "arm,no-tick-in-suspend"];
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// Everything but the console, whose node comes after the devices.
     pub(super) fn base(&mut self) -> Result<(), PlanError> {
         self.root_properties();
@@ -46,16 +47,17 @@ impl Writer<'_> {
     /// The host's `compatible` stays, behind our own, so that drivers that ask for the machine still find it.
     fn root_properties(&mut self) {
         let mut compatible = b"partita,guest\0".to_vec();
-        if let Some(host) = self.host.root.property("compatible") {
-            compatible.extend_from_slice(host.value());
+        if let Some(host) = value(self.host_root(), "compatible") {
+            compatible.extend_from_slice(host);
         }
+        let host = self.host_root();
         let root = &mut self.root;
         set_strings(root, "model", &[&format!("Partita partition {}", self.partition.name)]);
         set(root, "compatible", compatible);
         set_cells(root, "#address-cells", &[2]);
         set_cells(root, "#size-cells", &[2]);
         set_cells(root, "interrupt-parent", &[self.gic_phandle]);
-        node::copy(root, &self.host.root, &["dma-coherent", "dma-noncoherent"]);
+        node::copy(root, host, &["dma-coherent", "dma-noncoherent"]);
     }
 
     fn cpus(&mut self) -> Result<(), PlanError> {
@@ -68,7 +70,7 @@ impl Writer<'_> {
             set_cells(&mut cpu, "reg", &[number]);
             set_strings(&mut cpu, "enable-method", &["psci"]);
             if let Some(core) = self.plan.board.cpus.get(*index) {
-                node::copy(&mut cpu, self.host_node(&core.path)?, CPU);
+                node::copy(&mut cpu, self.host(&core.path)?.1, CPU);
             }
             cpus.add_child(cpu);
         }
@@ -103,16 +105,15 @@ impl Writer<'_> {
     /// The four timer interrupts in the order of the binding: secure, non-secure EL1, virtual, EL2. The trigger is
     /// the host's.
     fn timer(&mut self) -> Result<(), PlanError> {
-        let host = self.host.root.children().find(|node| {
-            node::is_compatible(node, "arm,armv8-timer") || node::is_compatible(node, "arm,armv7-timer")
-        });
+        let host = self.index.usable(&["arm,armv8-timer", "arm,armv7-timer"]);
+        let host = host.and_then(|number| self.index.node(number));
         let mut timer = DeviceTreeNode::new_unchecked("timer");
         let mut triggers = [LEVEL_HIGH; 4];
         match host {
             Some(host) => {
                 node::copy(&mut timer, host, TIMER);
                 let width = self.interrupt_cells() * 4;
-                let value = node::value(host, "interrupts").unwrap_or_default();
+                let value = value(host, "interrupts").unwrap_or_default();
                 for (trigger, entry) in triggers.iter_mut().zip(value.chunks_exact(width)) {
                     // Of the flags only bits 3..0 are the trigger; 15..8 are GICv2's mask of cores.
                     *trigger = entry.get(11).map_or(LEVEL_HIGH, |flags| u32::from(flags & 0xf));
@@ -150,7 +151,8 @@ impl Writer<'_> {
             }
         };
         let base = reg.first().copied().unwrap_or_default();
-        let mut gic = DeviceTreeNode::new_unchecked(format!("{}@{base:x}", self.gic.name_without_address()));
+        let mut gic =
+            DeviceTreeNode::new_unchecked(format!("{}@{base:x}", self.gic.1.name_without_address()));
         set_strings(&mut gic, "compatible", compatible);
         set(&mut gic, "interrupt-controller", Vec::new());
         set_cells(&mut gic, "#interrupt-cells", &[u32::try_from(self.interrupt_cells()).unwrap_or(3)]);
@@ -159,7 +161,7 @@ impl Writer<'_> {
         }
         set_u64s(&mut gic, "reg", &reg);
         // Entries of an interrupt-map name the controller's unit address in these cells (Devicetree Spec. 2.4.3).
-        set_cells(&mut gic, "#address-cells", &[node::cell(self.gic, "#address-cells").unwrap_or(0)]);
+        set_cells(&mut gic, "#address-cells", &[cell(self.gic.1, "#address-cells").unwrap_or(0)]);
         set_cells(&mut gic, "phandle", &[self.gic_phandle]);
         self.add(gic)
     }
@@ -169,7 +171,7 @@ impl Writer<'_> {
         match &self.partition.console {
             Console::Device(path) => self.console = Some(path.clone()),
             Console::Shared { base, intid } => {
-                let clock_phandle = self.phandles.fresh();
+                let clock_phandle = self.fresh_phandle();
                 let mut clock = DeviceTreeNode::new_unchecked("console-clock");
                 set_strings(&mut clock, "compatible", &["fixed-clock"]);
                 set_cells(&mut clock, "#clock-cells", &[0]);
@@ -210,15 +212,13 @@ impl Writer<'_> {
 
     /// What the host's stdout-path says of the line (":115200n8"), if it is the same UART.
     fn host_options(&self, console: &str) -> &str {
-        let stdout =
-            node::child(&self.host.root, "chosen").and_then(|chosen| node::string(chosen, "stdout-path"));
-        let Some((name, options)) =
-            stdout.and_then(|stdout| stdout.split_once(':').map(|(n, _)| (n, &stdout[n.len()..])))
-        else {
-            return "";
-        };
-        let aliased = node::child(&self.host.root, "aliases").and_then(|aliases| node::string(aliases, name));
-        if aliased.unwrap_or(name) == console { options } else { "" }
+        let chosen = node::child(self.host_root(), "chosen");
+        let stdout = chosen.and_then(|chosen| text(chosen, "stdout-path")).unwrap_or_default();
+        let (name, options) = stdout.split_at(stdout.find(':').unwrap_or(stdout.len()));
+        match self.index.resolve(name) {
+            Some(uart) if self.index.path(uart) == console => options,
+            _ => "",
+        }
     }
 
     /// serial0 is the console; the host's names for what was given stay, so that disks and network interfaces are
@@ -228,15 +228,11 @@ impl Writer<'_> {
         if let Some(console) = &self.console {
             set_strings(&mut aliases, "serial0", &[console]);
         }
-        let host = node::child(&self.host.root, "aliases");
-        for property in host.iter().flat_map(|host| host.properties()) {
-            let name = property.name();
-            let given = node::text(property.value()).filter(|path| self.copied.contains(*path));
-            if let Some(path) = given
-                && aliases.property(name).is_none()
-                && self.console.as_deref() != Some(path)
-            {
-                set_strings(&mut aliases, name, &[path]);
+        for (name, _) in node::child(self.host_root(), "aliases").into_iter().flat_map(properties) {
+            let target = self.index.resolve(&name).filter(|target| self.copied.contains(target));
+            let Some(path) = target.map(|target| self.index.path(target)) else { continue };
+            if aliases.property(&name).is_none() && self.console.as_deref() != Some(path) {
+                set_strings(&mut aliases, &name, &[path]);
             }
         }
         if aliases.properties().next().is_none() {
@@ -245,6 +241,10 @@ impl Writer<'_> {
             // The place among the root's children is kept.
             self.root.add_child(aliases);
         }
+    }
+
+    fn host_root(&self) -> &'a DeviceTreeNode {
+        self.index.node(0).unwrap_or(self.gic.1)
     }
 
     /// An interrupt specifier in as many cells as the host's controller takes; a fourth names no PPI partition.
@@ -256,7 +256,7 @@ impl Writer<'_> {
 
     /// 3, or 4 where the host's GICv3 has PPI partitions.
     fn interrupt_cells(&self) -> usize {
-        node::cell(self.gic, "#interrupt-cells").map_or(3, |cells| cells.clamp(3, 4) as usize)
+        cell(self.gic.1, "#interrupt-cells").map_or(3, |cells| cells.clamp(3, 4) as usize)
     }
 
     /// The cores that a PPI goes to: bits 15..8 of its flags, which only GICv2's binding knows.

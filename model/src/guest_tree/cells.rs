@@ -4,7 +4,7 @@ use alloc::vec::Vec;
 
 use dtoolkit::model::DeviceTreeNode;
 
-use super::node::{cell, value};
+use crate::dt::{cell, value};
 
 /// A node's `#address-cells` and `#size-cells` for its children (Devicetree Specification 2.3.5: 2 and 1 by default).
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,18 +37,15 @@ pub(super) fn ranges(bus: &DeviceTreeNode, value: &[u8], from: Counts) -> Option
     rewrite(value, &[(child.address, child.address), (from.address, GUEST.address), (child.size, child.size)])
 }
 
-/// The nodes whose `reg` and `ranges` are in the root's counts keep them as they are where nothing differs.
-pub(super) fn rerooted(
-    node: &DeviceTreeNode,
-    name: &str,
-    host_root: &DeviceTreeNode,
-) -> Option<Option<Vec<u8>>> {
+/// A property of a node at the root in the guest root's counts, if it has to change. What cannot be understood is no
+/// address that the plan relies on, and stays.
+pub(super) fn rerooted(node: &DeviceTreeNode, name: &str, host_root: &DeviceTreeNode) -> Option<Vec<u8>> {
     let from = Counts::of(host_root);
     let value = value(node, name)?;
     match name {
         _ if from == GUEST || value.is_empty() => None,
-        "reg" => Some(reg(value, from)),
-        "ranges" | "dma-ranges" => Some(ranges(node, value, from)),
+        "reg" => reg(value, from),
+        "ranges" | "dma-ranges" => ranges(node, value, from),
         _ => None,
     }
 }

@@ -6,13 +6,14 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use dtoolkit::Node;
 use dtoolkit::model::DeviceTreeNode;
-use dtoolkit::{Node, Property};
 
 use super::node::{self, set_cells, set_strings};
 use super::refs::{self, Reference};
 use super::{Fault, Writer, cells, merge};
-use crate::plan::{ErrorKind, Gic, PlanError};
+use crate::dt::{Registers, okay, properties, value};
+use crate::plan::{ErrorKind, PlanError};
 
 /// What is taken over of a bus. Its clocks, resets and power are not the guest's.
 const BUS: &[&str] = &[
@@ -34,125 +35,135 @@ const BUS: &[&str] = &[
 
 /// A reference that was met while copying and is not yet known to lead to a node of the guest's tree.
 struct Pending {
-    from: String,
+    from: usize,
     property: String,
-    phandle: u32,
+    target: usize,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
     /// Copies the devices, then what they refer to, then what that refers to, until nothing is missing.
     pub(super) fn devices(&mut self) -> Result<(), PlanError> {
         for clock in &self.partition.fixed_clocks {
             self.fixed_clock(clock)?;
         }
         self.taken = self.root.children().map(|child| child.name().to_string()).collect();
+        let given: Vec<usize> =
+            self.partition.devices.iter().map(|d| Ok(self.host(&d.path)?.0)).collect::<Result<_, _>>()?;
         let mut pending = VecDeque::new();
-        for device in &self.partition.devices {
+        for device in &given {
+            let top = node::names(self.index.path(*device)).next().unwrap_or_default();
+            if self.taken.contains(top) {
+                return Err(self.device(ErrorKind::GuestTree(Fault::Taken { path: format!("/{top}") })));
+            }
             // A device below another one comes with it.
-            if !self
-                .partition
-                .devices
-                .iter()
-                .any(|d| d.path != device.path && node::within(&device.path, &d.path))
-            {
-                self.place(&device.path, true, &mut pending)?;
+            if !given.iter().any(|other| other != device && self.index.within(*device, *other)) {
+                self.place(*device, true, &mut pending)?;
             }
         }
         while let Some(next) = pending.pop_front() {
-            if let Some(path) = self.missing(&next)? {
-                self.place(&path, false, &mut pending)?;
+            if self.is_missing(&next)? {
+                self.place(next.target, false, &mut pending)?;
             }
         }
         Ok(())
     }
 
-    /// The path of the node that a reference needs and the guest's tree lacks. A number that no node has is left.
-    fn missing(&self, pending: &Pending) -> Result<Option<String>, PlanError> {
-        let (Gic::V3 { path: gic, .. } | Gic::V2 { path: gic, .. }) = &self.plan.board.gic;
-        let Some((path, _)) = self.phandles.get(pending.phandle) else {
-            return Ok(None);
-        };
-        if path == gic || self.copied.contains(path) {
-            return Ok(None);
+    /// Whether a reference needs a node that the guest's tree lacks. What leads to a disabled node, or to one that
+    /// every guest has in its own way, stays as it is, and so does an inherited interrupt parent which the plan does
+    /// not find behind any interrupt of the partition.
+    fn is_missing(&self, Pending { from, property, target }: &Pending) -> Result<bool, PlanError> {
+        let path = self.index.path(*target);
+        let top = node::names(path).next().unwrap_or_default();
+        let settled = *target == self.gic.0
+            || self.copied.contains(target)
+            || self.taken.contains(top)
+            || self.index.disabled_by(*target).is_some();
+        if settled {
+            return Ok(false);
         }
-        if self.registers_above(path).is_some() || node::within(path, "/cpus") {
-            let Pending { from, property, .. } = pending;
-            let (from, provider) = (from.clone(), path.to_string());
-            return Err(self.device(match property.as_str() {
-                "clocks" => ErrorKind::NeedsClock(from, property.as_str().into(), provider),
-                _ => ErrorKind::NeedsDevice(from, property.as_str().into(), provider),
-            }));
+        let Some(provider) = self.with_registers(*target) else { return Ok(true) };
+        let (from, provider) = (self.index.path(*from).into(), self.index.path(provider).into());
+        match property.as_str() {
+            "interrupt-parent" => Ok(false),
+            "clocks" => Err(self.device(ErrorKind::NeedsClock(from, property.as_str().into(), provider))),
+            _ => Err(self.device(ErrorKind::NeedsDevice(from, property.as_str().into(), provider))),
         }
-        Ok(Some(path.to_string()))
     }
 
-    /// The first node on the way to `path`, itself included, that has registers in the physical address space and
-    /// is not the partition's. A bus may have some of its own; the guest does not see those.
-    fn registers_above(&self, path: &str) -> Option<String> {
-        let mut at = &self.host.root;
-        let mut here = String::from("/");
-        let mut mapped = true;
-        for name in node::names(path)? {
-            at = node::child(at, name)?;
-            here = node::join(&here, name);
-            let registers = mapped && at.property("reg").is_some();
-            if registers && !node::is_compatible(at, "simple-bus") && !self.copied.contains(&here) {
-                return Some(here);
-            }
-            mapped = at.property("ranges").is_some();
-        }
-        None
+    /// The node itself, or the one that it is a part of, if the CPU can address its registers.
+    fn with_registers(&self, number: usize) -> Option<usize> {
+        if self.is_mapped(number) { Some(number) } else { self.part_of(number) }
+    }
+
+    /// The node above that has registers and is neither the partition's nor a bus. A bus may have some of its own;
+    /// the guest does not see those.
+    fn part_of(&self, number: usize) -> Option<usize> {
+        self.index.upwards(number).skip(1).find(|above| {
+            let bus = self.index.node(*above).is_none_or(|node| node.property("ranges").is_some());
+            !bus && !self.copied.contains(above) && self.is_mapped(*above)
+        })
+    }
+
+    fn is_mapped(&self, number: usize) -> bool {
+        matches!(self.index.registers(number), Registers::Mapped(spans) if !spans.is_empty())
+    }
+
+    /// The nodes directly below one.
+    fn children(&self, number: usize) -> Vec<usize> {
+        let entries = self.index.entries();
+        let end = entries.get(number).map_or(0, |entry| entry.end);
+        let next = |at: usize| entries.get(at).map(|entry| entry.end).filter(|next| *next < end);
+        core::iter::successors(Some(number + 1).filter(|first| *first < end), |at| next(*at)).collect()
     }
 
     /// Puts a copy of the host's node at its own path, below copies of its buses. A given node comes whole; one that
     /// was only referred to comes without the devices on it, should it be a bus.
-    fn place(&mut self, path: &str, given: bool, pending: &mut VecDeque<Pending>) -> Result<(), PlanError> {
-        let top = node::names(path).and_then(|mut names| names.next()).unwrap_or_default();
-        if self.taken.contains(top) {
-            return Err(self.device(ErrorKind::GuestTree(Fault::Taken { path: format!("/{top}") })));
+    fn place(
+        &mut self,
+        number: usize,
+        given: bool,
+        pending: &mut VecDeque<Pending>,
+    ) -> Result<(), PlanError> {
+        let mut buses: Vec<usize> = self.index.upwards(number).skip(1).collect();
+        // The root is always there.
+        buses.pop();
+        if let Some(parent) = self.part_of(number) {
+            let (device, parent) = (self.index.path(number).into(), self.index.path(parent));
+            return Err(self.device(ErrorKind::Unreachable(
+                device,
+                format!("it is a part of {parent}, which has registers; give {parent} instead"),
+            )));
         }
-        let (parent, _) = path.rsplit_once('/').unwrap_or_default();
-        if let Some(registers) = self.registers_above(parent) {
-            let why = format!("it lies below {registers}, which has registers of its own; add that instead");
-            return Err(self.device(ErrorKind::Unreachable(path.into(), why)));
+        for bus in buses.into_iter().rev().filter(|bus| !self.copied.contains(bus)).collect::<Vec<_>>() {
+            let copy = self.copy_properties(bus, Some(BUS), pending)?;
+            self.insert(bus, copy);
         }
-        for (end, _) in parent.match_indices('/').skip(1).chain([(parent.len(), "")]) {
-            let bus = parent.get(..end).filter(|bus| !bus.is_empty() && !self.copied.contains(*bus));
-            if let Some(bus) = bus {
-                let copy = self.copy_properties(self.host_node(bus)?, bus, Some(BUS), pending)?;
-                self.insert(bus, copy);
-            }
-        }
-        let copy = self.copy(self.host_node(path)?, path, given, pending)?;
-        self.insert(path, copy);
+        let copy = self.copy(number, given, pending)?;
+        self.insert(number, copy);
         Ok(())
     }
 
     /// Merges a node into the guest's tree. The nodes above it are there.
-    fn insert(&mut self, path: &str, node: DeviceTreeNode) {
+    fn insert(&mut self, number: usize, node: DeviceTreeNode) {
         let mut at = &mut self.root;
-        for name in node::names(path).into_iter().flatten() {
+        for name in node::names(self.index.path(number)) {
             at = at.add_child_mut(DeviceTreeNode::new_unchecked(name));
         }
         merge::into(at, node);
     }
 
-    /// A node with what is below it, without what is disabled there (unless that was given too).
+    /// A node with what is below it, without what is disabled there.
     fn copy(
         &mut self,
-        host: &DeviceTreeNode,
-        path: &str,
+        number: usize,
         given: bool,
         pending: &mut VecDeque<Pending>,
     ) -> Result<DeviceTreeNode, PlanError> {
-        let mut copy = self.copy_properties(host, path, None, pending)?;
-        if given || host.property("ranges").is_none() {
-            for child in host.children() {
-                let path = node::join(path, child.name());
-                if !node::is_disabled(child)
-                    || self.partition.devices.iter().any(|device| device.path == path)
-                {
-                    copy.add_child(self.copy(child, &path, given, pending)?);
+        let mut copy = self.copy_properties(number, None, pending)?;
+        if given || copy.property("ranges").is_none() {
+            for child in self.children(number) {
+                if self.index.node(child).is_some_and(okay) {
+                    copy.add_child(self.copy(child, given, pending)?);
                 }
             }
         }
@@ -162,37 +173,35 @@ impl Writer<'_> {
     /// A node's properties, those of `only` if it is given, as they read in the guest's tree.
     fn copy_properties(
         &mut self,
-        host: &DeviceTreeNode,
-        path: &str,
+        number: usize,
         only: Option<&[&str]>,
         pending: &mut VecDeque<Pending>,
     ) -> Result<DeviceTreeNode, PlanError> {
+        let host = self.index.node(number).unwrap_or(self.gic.1);
         let mut copy = DeviceTreeNode::new_unchecked(host.name());
-        let at_root = node::names(path).is_some_and(|names| names.count() == 1);
+        let root = self.index.node(0).filter(|_| self.index.upwards(number).count() == 2);
         let clocks_fixed = refs::ASSIGNED_CLOCKS.iter().any(|name| {
-            let value = node::value(host, name).unwrap_or_default();
-            refs::references(name, value, &self.phandles).iter().any(|r| self.is_fixed_clock(r.phandle))
+            let list = refs::references(name, value(host, name).unwrap_or_default(), &self.index);
+            list.iter().any(|reference| self.is_fixed_clock(reference))
         });
-        for property in host.properties() {
-            let name = property.name();
+        for (name, value) in properties(host) {
+            let name = name.as_str();
             if refs::DROPPED.contains(&name)
                 || only.is_some_and(|only| !only.contains(&name))
                 || (clocks_fixed && refs::ASSIGNED_CLOCKS.contains(&name))
             {
                 continue;
             }
-            let found = refs::references(name, property.value(), &self.phandles);
-            let value = match at_root.then(|| cells::rerooted(host, name, &self.host.root)).flatten() {
-                Some(Some(value)) => value,
-                Some(None) => return Err(self.device(ErrorKind::BadDeviceProperty(path.into(), name.into()))),
-                None => self.without_clock_arguments(property.value(), &found),
-            };
+            let found = refs::references(name, value, &self.index);
+            let value = root
+                .and_then(|root| cells::rerooted(host, name, root))
+                .unwrap_or_else(|| self.without_clock_arguments(value, &found));
             node::set(&mut copy, name, value);
-            for Reference { phandle, .. } in found {
-                pending.push_back(Pending { from: path.into(), property: name.into(), phandle });
+            for target in found.into_iter().filter_map(|reference| reference.target) {
+                pending.push_back(Pending { from: number, property: name.into(), target });
             }
         }
-        self.copied.insert(path.into());
+        self.copied.insert(number);
         Ok(copy)
     }
 
@@ -202,7 +211,7 @@ impl Writer<'_> {
         let mut rest = value;
         for reference in references {
             let (entry, after) = rest.split_at_checked(reference.cells * 4).unwrap_or((rest, &[]));
-            let kept = if self.is_fixed_clock(reference.phandle) { 4 } else { entry.len() };
+            let kept = if self.is_fixed_clock(reference) { 4 } else { entry.len() };
             out.extend_from_slice(entry.get(..kept).unwrap_or(entry));
             rest = after;
         }
@@ -212,13 +221,10 @@ impl Writer<'_> {
 
     /// A fixed clock in a provider's stead, with its phandle.
     fn fixed_clock(&mut self, path: &str) -> Result<(), PlanError> {
-        let provider = self.host_node(path)?;
+        let (number, provider) = self.host(path)?;
         let Some(rate) = provider.property("clock-frequency") else {
-            return Err(PlanError::property(
-                self.partition.path.as_str(),
-                "fixed-clocks",
-                ErrorKind::NoRate(path.into()),
-            ));
+            let kind = ErrorKind::NoRate(path.into());
+            return Err(PlanError::property(self.partition.path.as_str(), "fixed-clocks", kind));
         };
         let mut name = format!("clock-{}", provider.name_without_address());
         if node::child(&self.root, &name).is_some() {
@@ -230,14 +236,14 @@ impl Writer<'_> {
         clock.add_property(rate.clone());
         if let Some(phandle) = node::phandle(provider) {
             set_cells(&mut clock, "phandle", &[phandle]);
-            self.fixed_clocks.insert(phandle);
         }
-        self.copied.insert(path.into());
+        self.fixed_clocks.insert(number);
+        self.copied.insert(number);
         self.add(clock)
     }
 
-    fn is_fixed_clock(&self, phandle: u32) -> bool {
-        self.fixed_clocks.contains(&phandle)
+    fn is_fixed_clock(&self, reference: &Reference) -> bool {
+        reference.target.is_some_and(|target| self.fixed_clocks.contains(&target))
     }
 
     fn device(&self, kind: ErrorKind) -> PlanError {

@@ -3,7 +3,8 @@
 use dtoolkit::Node;
 use dtoolkit::model::DeviceTreeNode;
 
-use super::{Fault, Writer, node};
+use super::{Fault, Writer};
+use crate::dt::cell;
 use crate::plan::{ErrorKind, PlanError};
 
 /// Puts the properties and children of `from` into `to`, recursively. What both have, `from` decides.
@@ -24,9 +25,9 @@ impl Writer<'_> {
         let Some(path) = &self.partition.guest_tree else {
             return Ok(());
         };
-        let from = self.host_node(path)?;
+        let from = self.host(path)?.1;
         for name in ["#address-cells", "#size-cells"] {
-            if from.property(name).is_some() && node::cell(from, name) != Some(2) {
+            if from.property(name).is_some() && cell(from, name) != Some(2) {
                 return Err(PlanError::property(
                     path.as_str(),
                     name,

@@ -12,7 +12,6 @@ mod devices;
 mod fault;
 mod merge;
 mod node;
-mod phandles;
 mod refs;
 
 use alloc::collections::BTreeSet;
@@ -23,28 +22,29 @@ use dtoolkit::Node;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 
 pub use fault::Fault;
-use phandles::Phandles;
 
+use crate::dt::Index;
 use crate::plan::{ErrorKind, Gic, Partition, Plan, PlanError};
 
 /// What the parts of the writer share: the inputs and the tree as far as it is written.
 struct Writer<'a> {
     plan: &'a Plan,
     partition: &'a Partition,
-    host: &'a DeviceTree,
-    phandles: Phandles<'a>,
-    /// The interrupt controller's node in the host's tree.
-    gic: &'a DeviceTreeNode,
+    index: Index<'a>,
+    /// The interrupt controller's node in the host's tree, and its number.
+    gic: (usize, &'a DeviceTreeNode),
     /// Its phandle, in both trees.
     gic_phandle: u32,
+    /// Phandles in use in either tree.
+    phandles: BTreeSet<u32>,
     /// The guest's root.
     root: DeviceTreeNode,
     /// The console's path in the guest's tree.
     console: Option<String>,
-    /// Paths of the host's nodes that the guest has: devices, what they refer to, buses, replaced clocks.
-    copied: BTreeSet<String>,
-    /// Phandles of the clock providers that the guest sees as fixed clocks.
-    fixed_clocks: BTreeSet<u32>,
+    /// The host's nodes that the guest has: devices, what they refer to, buses, replaced clocks.
+    copied: BTreeSet<usize>,
+    /// The clock providers that the guest sees as fixed clocks.
+    fixed_clocks: BTreeSet<usize>,
     /// Names at the root that no device may have.
     taken: BTreeSet<String>,
 }
@@ -79,29 +79,40 @@ pub fn write(plan: &Plan, partition: usize, host: &DeviceTree) -> Result<Vec<u8>
 impl<'a> Writer<'a> {
     fn new(plan: &'a Plan, partition: &'a Partition, host: &'a DeviceTree) -> Result<Self, PlanError> {
         let (Gic::V3 { path, .. } | Gic::V2 { path, .. }) = &plan.board.gic;
-        let Some(gic) = node::find(host, path) else {
-            return Err(refuse(path, Fault::Gone));
-        };
-        let mut phandles = Phandles::of(host);
-        let gic_phandle = node::phandle(gic).unwrap_or_else(|| phandles.fresh());
-        Ok(Self {
+        let index = Index::new(host);
+        let gic = find(&index, path)?;
+        let phandles = index.entries().iter().filter_map(|entry| node::phandle(entry.node)).collect();
+        let mut writer = Self {
             plan,
             partition,
-            host,
-            phandles,
+            index,
             gic,
-            gic_phandle,
+            gic_phandle: 0,
+            phandles,
             root: DeviceTreeNode::new_unchecked(""),
             console: None,
             copied: BTreeSet::new(),
             fixed_clocks: BTreeSet::new(),
             taken: BTreeSet::new(),
-        })
+        };
+        writer.gic_phandle = node::phandle(gic.1).unwrap_or_else(|| writer.fresh_phandle());
+        Ok(writer)
     }
 
-    /// The host's node at `path`, which the plan says is there.
-    fn host_node(&self, path: &str) -> Result<&'a DeviceTreeNode, PlanError> {
-        node::find(self.host, path).ok_or_else(|| refuse(path, Fault::Gone))
+    /// The host's node at `path`, which the plan says is there, and its number.
+    fn host(&self, path: &str) -> Result<(usize, &'a DeviceTreeNode), PlanError> {
+        find(&self.index, path)
+    }
+
+    /// A phandle that no node has: the next above the highest, or where that is spent the lowest free one.
+    fn fresh_phandle(&mut self) -> u32 {
+        let above = self.phandles.last().map_or(1, |last| last.saturating_add(1));
+        let number = match above {
+            u32::MAX => (1..u32::MAX).find(|number| !self.phandles.contains(number)).unwrap_or(1),
+            above => above,
+        };
+        self.phandles.insert(number);
+        number
     }
 
     /// Adds a node at the root; two nodes of one path mean that a device's place is already taken.
@@ -113,6 +124,11 @@ impl<'a> Writer<'a> {
         self.root.add_child(node);
         Ok(())
     }
+}
+
+fn find<'a>(index: &Index<'a>, path: &str) -> Result<(usize, &'a DeviceTreeNode), PlanError> {
+    let found = index.find(path).and_then(|number| Some((number, index.node(number)?)));
+    found.ok_or_else(|| refuse(path, Fault::Gone))
 }
 
 fn refuse(node: &str, fault: Fault) -> PlanError {

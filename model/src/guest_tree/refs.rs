@@ -1,12 +1,8 @@
-//! Which properties refer to other nodes, and how: the phandle alone, or with arguments counted by the other node.
-//!
-//! The names are those of the Devicetree Specification and of the common bindings of the Linux kernel's
-//! Documentation/devicetree/bindings. A reference in a property that is not listed here cannot be told from a number.
+//! References in a device's properties: where each leads, and how many cells it takes.
 
 use alloc::vec::Vec;
 
-use super::node::cell;
-use super::phandles::Phandles;
+use crate::dt::{Arguments, Index, arguments, cell};
 
 /// Properties that are left out of a guest's tree, because what they refer to is never given to a partition: the
 /// IOMMU, the MSI controller, cores by the host's nodes, caches.
@@ -30,82 +26,37 @@ pub(super) const ASSIGNED_CLOCKS: &[&str] =
 /// One reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Reference {
-    /// The node referred to; 0 is an empty place in the list.
-    pub(super) phandle: u32,
+    /// The node referred to; none for an empty place in the list.
+    pub(super) target: Option<usize>,
     /// Cells of the whole entry: the phandle and its arguments.
     pub(super) cells: usize,
 }
 
-/// How many arguments follow a phandle.
-enum Arguments {
-    /// None, ever.
-    None,
-    /// As many as the other node says in this property, or the default.
-    Counted(&'static str, usize),
-}
-
 /// The references in a property, in order; empty where it holds none. A list is read as far as it makes sense.
-pub(super) fn references(name: &str, value: &[u8], phandles: &Phandles<'_>) -> Vec<Reference> {
+pub(super) fn references(name: &str, value: &[u8], index: &Index<'_>) -> Vec<Reference> {
     let mut found = Vec::new();
-    let Some(arguments) = arguments(name) else {
-        return found;
+    let arguments = match name {
+        "interrupt-parent" => Arguments::None,
+        "interrupts-extended" => Arguments::Counted("#interrupt-cells", 0),
+        _ => match arguments(name) {
+            Some(arguments) => arguments,
+            None => return found,
+        },
     };
     let mut rest: &[[u8; 4]] = value.as_chunks().0;
     while let Some(first) = rest.first() {
         let phandle = u32::from_be_bytes(*first);
-        let counted = match (&arguments, phandle) {
-            (Arguments::None, _) | (_, 0) => 0,
-            (Arguments::Counted(by, default), _) => match phandles.get(phandle) {
-                Some((_, target)) => cell(target, by).map_or(*default, |cells| cells as usize),
-                None => break,
-            },
+        let target = index.by_phandle(phandle);
+        let counted = match (arguments, target.and_then(|target| index.node(target))) {
+            (Arguments::Counted(by, default), Some(target)) => cell(target, by).unwrap_or(default) as usize,
+            (Arguments::Counted(..), None) if phandle != 0 => break,
+            _ => 0,
         };
         let Some(after) = counted.checked_add(1).and_then(|cells| rest.get(cells..)) else {
             break;
         };
-        found.push(Reference { phandle, cells: counted + 1 });
+        found.push(Reference { target, cells: counted + 1 });
         rest = after;
     }
     found
-}
-
-fn arguments(name: &str) -> Option<Arguments> {
-    let counted = |by| Some(Arguments::Counted(by, 0));
-    match name {
-        "clocks" | "assigned-clocks" | "assigned-clock-parents" => counted("#clock-cells"),
-        "resets" => counted("#reset-cells"),
-        "power-domains" => counted("#power-domain-cells"),
-        "dmas" => counted("#dma-cells"),
-        "phys" => counted("#phy-cells"),
-        "mboxes" => counted("#mbox-cells"),
-        "pwms" => counted("#pwm-cells"),
-        "io-channels" => counted("#io-channel-cells"),
-        "interrupts-extended" => counted("#interrupt-cells"),
-        "interconnects" => counted("#interconnect-cells"),
-        "thermal-sensors" => counted("#thermal-sensor-cells"),
-        "sound-dai" => counted("#sound-dai-cells"),
-        "hwlocks" => counted("#hwlock-cells"),
-        "mux-controls" => counted("#mux-control-cells"),
-        "nvmem-cells" => counted("#nvmem-cell-cells"),
-        "gpio-ranges" => Some(Arguments::Counted("#gpio-range-cells", 3)),
-        "interrupt-parent"
-        | "memory-region"
-        | "phy-handle"
-        | "phy"
-        | "remote-endpoint"
-        | "operating-points-v2"
-        | "backlight"
-        | "leds"
-        | "firmware"
-        | "mmc-pwrseq" => Some(Arguments::None),
-        _ if name.ends_with("nr-gpios") => None,
-        _ if matches!(name, "gpios" | "gpio") || name.ends_with("-gpios") || name.ends_with("-gpio") => {
-            counted("#gpio-cells")
-        }
-        _ if name.ends_with("-supply") => Some(Arguments::None),
-        _ if name.strip_prefix("pinctrl-").is_some_and(|n| n.bytes().all(|b| b.is_ascii_digit())) => {
-            Some(Arguments::None)
-        }
-        _ => None,
-    }
 }

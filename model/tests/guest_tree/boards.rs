@@ -31,9 +31,9 @@ pub fn dtc(arguments: &[&str], input: &[u8]) -> (Vec<u8>, String) {
     (output.stdout, words)
 }
 
-/// A board's tree, from its source in model/tests/trees.
+/// A board's tree, from its source in model/tests/data.
 pub fn host(name: &str) -> DeviceTree {
-    let source = std::fs::read(file(&format!("trees/{name}.dts"))).expect("the board's source");
+    let source = std::fs::read(file(&format!("data/{name}.dts"))).expect("the board's source");
     let (blob, _) = dtc(&["-q", "-I", "dts", "-O", "dtb"], &source);
     DeviceTree::from_fdt(&Fdt::new(&blob).expect("dtc writes trees"))
 }

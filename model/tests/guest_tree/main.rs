@@ -2,6 +2,7 @@
 //!
 //! `UPDATE_GOLDEN=1 cargo test -p partita-model --test guest_tree` rewrites the golden texts.
 
+mod agree;
 mod boards;
 mod golden;
 mod reader;

@@ -13,7 +13,7 @@ fn linux_finds_what_it_boots_from() {
     plan.partitions[0].bootargs = "console=ttyAMA0".into();
     plan.partitions[0].load.initrd_span = Some(ipa(0x4800_0000, 0x12_3456));
     plan.partitions[0].clear_memory = ClearMemory::OnReuse;
-    let blob = guest_tree::write(&plan, 0, &host("qemu-virt")).expect("a tree");
+    let blob = guest_tree::write(&plan, 0, &host("virt")).expect("a tree");
     let tree = Fdt::new(&blob).expect("readable");
     assert_eq!(tree.total_size(), blob.len());
     assert_eq!(tree.root().model(), "Partita partition linux");
@@ -41,7 +41,7 @@ fn linux_finds_what_it_boots_from() {
 #[test]
 fn phandles_are_unique_and_lead_somewhere() {
     let mut plan = board("one");
-    for path in ["/soc/serial@201000", "/soc/gpio@200000", "/soc/i2c@804000", "/rtc@90000000"] {
+    for path in ["/soc/serial@201000", "/soc/gpio@200000", "/soc/i2c@804000", "/rtc@d0000000"] {
         give(&mut plan, path);
     }
     plan.partitions[0].fixed_clocks.push("/soc/cprman@101000".into());
@@ -78,7 +78,7 @@ fn the_interrupt_controller_has_as_many_redistributors_as_cores() {
         let mut plan = virt("cores", cpus);
         plan.partitions[0].console =
             Console::Shared { base: partita_model::addr::Ipa(0xa00_0000), intid: 72 };
-        let blob = guest_tree::write(&plan, 0, &host("qemu-virt")).expect("a tree");
+        let blob = guest_tree::write(&plan, 0, &host("virt")).expect("a tree");
         let tree = Fdt::new(&blob).expect("readable");
         let gic = tree.find_compatible(&["arm,gic-v3"]).expect("the controller");
         assert_eq!(gic.reg().expect("reg").nth(1).and_then(|r| r.size), Some(cpus * 0x2_0000));
@@ -102,7 +102,7 @@ fn the_older_controller_is_described_in_its_own_way() {
         hyp: pa(0x803_0000, 0x2000),
         vcpu: pa(0x804_0000, 0x2000),
     };
-    let blob = guest_tree::write(&plan, 0, &host("qemu-virt")).expect("a tree");
+    let blob = guest_tree::write(&plan, 0, &host("virt")).expect("a tree");
     let tree = Fdt::new(&blob).expect("readable");
     let gic = tree.find_compatible(&["arm,gic-400"]).expect("the controller");
     let frames: Vec<_> = gic.reg().expect("reg").map(|r| (r.starting_address as usize, r.size)).collect();

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use crate::boards::{board, give, host};
 
 /// Names of properties that mean something to the writer.
-const NAMES: &[&str] = &[
+pub const NAMES: &[&str] = &[
     "#address-cells",
     "#size-cells",
     "#clock-cells",
@@ -29,7 +29,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// Every node of a tree by number, in order.
-fn nodes(at: &DeviceTreeNode, found: &mut Vec<String>, path: &str) {
+pub fn nodes(at: &DeviceTreeNode, found: &mut Vec<String>, path: &str) {
     found.push(if path.is_empty() { "/".into() } else { path.to_owned() });
     for child in at.children() {
         let below = format!("{path}/{}", child.name());

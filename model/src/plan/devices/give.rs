@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 
 use super::{Catalogue, kinds, merged_pages, needs};
 use crate::addr::PaSpan;
-use crate::dt::{Registers, cell, nearest};
+use crate::dt::{Registers, cell, nearest, value};
 use crate::plan::spec::Spec;
 use crate::plan::{Board, Device, ErrorKind, PlanError, Spi};
 
@@ -194,6 +194,16 @@ pub(super) fn can_be_given(catalogue: &Catalogue<'_>, device: usize) -> Result<(
         if let Some(intid) = facts.private.first() {
             return Err(ErrorKind::PrivateInterrupt(catalogue.path(inner), intid.saturating_sub(16)));
         }
+    }
+    let has_registers =
+        |above: &usize| catalogue.facts(*above).is_some_and(|facts| !facts.spans().is_empty());
+    let is_bus =
+        |above: usize| catalogue.index.node(above).is_some_and(|node| value(node, "ranges").is_some());
+    let whole = catalogue.index.upwards(device).skip(1).find(|above| has_registers(above) && !is_bus(*above));
+    if let Some(whole) = whole {
+        let whole = catalogue.path(whole);
+        let why = format!("it is a part of {whole}, which has registers; give {whole} instead");
+        return Err(ErrorKind::Unreachable(path(), why));
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use super::Catalogue;
 use super::give::Named;
-use crate::dt::properties;
+use crate::dt::{properties, value};
 use crate::plan::ErrorKind;
 
 /// Checks everything that a partition's devices refer to, also through nodes that are copied.
@@ -39,7 +39,11 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<(), Erro
                 .upwards(target)
                 .find(|above| catalogue.facts(*above).is_some_and(|facts| !facts.spans().is_empty()));
             let Some(provider) = provider else {
-                rest.push(target);
+                // A bus comes without the devices on it, anything else with its parts.
+                match index.node(target).is_some_and(|node| value(node, "ranges").is_some()) {
+                    true => rest.push(target),
+                    false => rest.extend(index.subtree(target)),
+                }
                 continue;
             };
             let (path, provider_path) = (catalogue.path(number), catalogue.path(provider));

@@ -1,0 +1,106 @@
+//! The planner and the writer agree: a tree can be written for every plan that was accepted, so that what `partita
+//! check` lets pass does not fail at boot.
+
+use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use partita_model::guest_tree;
+use partita_model::plan::{Files, Inputs, Plan, PlanError, Planned};
+use proptest::prelude::*;
+
+use crate::boards::{dtc, host};
+use crate::wild::{NAMES, nodes};
+
+/// One flat kernel.
+struct Kernel;
+
+impl Files for Kernel {
+    fn get(&self, name: &str) -> Option<&[u8]> {
+        (name == "kernel").then_some(&[0; 64])
+    }
+}
+
+/// A plan for a tree that holds /partitions.
+fn plan(tree: &DeviceTree) -> Result<Planned, PlanError> {
+    Plan::new(&Inputs { tree: &tree.to_dtb(), overlay: None, files: &Kernel, ram: &[], occupied: &[] })
+}
+
+/// The board without the guest-tree that contradicts it.
+fn sound() -> DeviceTree {
+    let mut tree = host("board");
+    let two = tree.find_node_mut("/partitions/two").expect("a partition");
+    two.remove_child("guest-tree");
+    tree
+}
+
+fn strings(list: &[&str]) -> Vec<u8> {
+    list.iter().flat_map(|name| name.bytes().chain([0])).collect()
+}
+
+#[test]
+fn the_board_as_it_is() {
+    let planned = plan(&sound()).expect("a plan");
+    for number in 0..2 {
+        let blob = guest_tree::write(&planned.plan, number, &planned.tree).expect("a tree");
+        let (text, _) = dtc(&["-q", "-I", "dtb", "-O", "dts"], &blob);
+        assert!(!text.is_empty());
+    }
+}
+
+/// The words are the writer's, since only it knows the tree that the node goes into.
+#[test]
+fn a_contradicting_guest_tree_is_for_the_writer_to_find() {
+    let planned = plan(&host("board")).expect("a plan");
+    let words = guest_tree::write(&planned.plan, 1, &planned.tree).expect_err("a refusal").to_string();
+    assert!(words.starts_with("/partitions/two/guest-tree: #address-cells: "), "{words}");
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(250))]
+
+    #[test]
+    fn what_was_planned_can_be_written(
+        changes in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0..NAMES.len(), prop::collection::vec(0u32..16, 0..6)),
+            0..4,
+        ),
+        given in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
+        clock in any::<bool>(),
+    ) {
+        thread_local!(static BOARD: DeviceTree = sound());
+        let mut tree = BOARD.with(Clone::clone);
+        let mut paths = Vec::new();
+        nodes(&tree.root, &mut paths, "");
+        paths.retain(|path| !path.starts_with("/partitions"));
+        for (at, name, cells) in &changes {
+            let value: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
+            if let Some(node) = tree.find_node_mut(&paths[at.index(paths.len())]) {
+                node.add_property(DeviceTreeProperty::new_unchecked(NAMES[*name], value));
+            }
+        }
+        let devices: Vec<&str> = given.iter().map(|at| paths[at.index(paths.len())].as_str()).collect();
+        if let Some(one) = tree.find_node_mut("/partitions/one") {
+            let mut set = |name: &str, list: &[&str]| one.add_property(DeviceTreeProperty::new_unchecked(name, strings(list)));
+            set("devices", &devices);
+            if clock {
+                set("fixed-clocks", &["/soc/cprman@101000"]);
+            }
+        }
+        if let Ok(planned) = plan(&tree) {
+            for number in 0..planned.plan.partitions.len() {
+                let written = guest_tree::write(&planned.plan, number, &planned.tree);
+                prop_assert!(written.is_ok(), "{devices:?}: {}", written.unwrap_err());
+            }
+        }
+    }
+}
+
+/// The property above would also hold if nothing were ever accepted.
+#[test]
+fn devices_alone_and_together_are_accepted() {
+    for devices in [&["/rtc@d0000000"][..], &["/soc/gpio@200000"], &["/soc/i2c@804000", "/soc/gpio@200000"]] {
+        let mut tree = sound();
+        let one: &mut DeviceTreeNode = tree.find_node_mut("/partitions/one").expect("a partition");
+        one.add_property(DeviceTreeProperty::new_unchecked("devices", strings(devices)));
+        let planned = plan(&tree).unwrap_or_else(|error| panic!("{error}"));
+        guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
+    }
+}
