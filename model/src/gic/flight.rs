@@ -111,10 +111,10 @@ impl Vgic {
         let owners = self.owners(word, mask);
         let number = base(word) / 32;
         let mut pending = self.perform_on(owners, Op::Withdraw { word: number, mask }, ctx).pending;
-        for (vcpu, cpu) in self.cpus.iter_mut().enumerate() {
-            if owners & 1 << vcpu != 0 {
-                pending |= cpu.waiting.take(number as usize, mask);
-            }
+        for (vcpu, cpu) in self.cpus.iter_mut().enumerate().filter(|(vcpu, _)| owners & 1 << vcpu != 0) {
+            let waited = cpu.waiting.take(number as usize, mask);
+            self.nudged |= u64::from(waited != 0) << vcpu;
+            pending |= waited;
         }
         if let (Word::Shared(_), Some(bank)) = (word, self.bank_mut(word)) {
             bank.loaded &= !pending;
@@ -197,7 +197,8 @@ impl Vgic {
         if flying != 0 {
             let owners = self.owners(word, flying);
             placed = self.perform_on(owners, Op::Query { word: number, mask: flying }, ctx).pending;
-            placed |= self.cpus.iter().fold(0, |all, cpu| all | cpu.waiting.word(number as usize)) & flying;
+            let cpus = (0_u32..64).zip(&self.cpus).filter(|(vcpu, _)| owners & 1 << vcpu != 0);
+            placed |= cpus.fold(0, |all, (_, cpu)| all | cpu.waiting.word(number as usize)) & flying;
         }
         let outside = match word {
             Word::Private(vcpu) => self.shared.pending(vcpu) & mask,
@@ -344,10 +345,10 @@ impl Vgic {
         let mut ended = 0;
         if flying != 0 {
             ended = self.perform_on(holders, Op::Deactivate { word: number, mask: flying }, ctx).active;
-            for (vcpu, cpu) in self.cpus.iter_mut().enumerate() {
-                if holders & 1 << vcpu != 0 {
-                    ended |= cpu.spilled.take(number as usize, flying);
-                }
+            for (vcpu, cpu) in self.cpus.iter_mut().enumerate().filter(|(vcpu, _)| holders & 1 << vcpu != 0) {
+                let spilled = cpu.spilled.take(number as usize, flying);
+                self.nudged |= u64::from(spilled != 0) << vcpu;
+                ended |= spilled;
             }
         }
         let Some(bank) = self.bank_mut(word) else { return };

@@ -83,6 +83,7 @@ impl Vgic {
             if let Some(cpu) = self.cpus.get_mut(ctx.vcpu) {
                 cpu.spilled.remove(intid);
             }
+            self.nudge(ctx.vcpu);
             let word = word_of(ctx.vcpu, intid);
             if self.bank(word).is_some_and(|bank| bank.physical & 1 << (intid % 32) != 0) {
                 ctx.hw.clear(word, Bits::Active, 1 << (intid % 32));
