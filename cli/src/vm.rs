@@ -31,7 +31,7 @@ pub struct Start<'a> {
     pub timeout: Option<u64>,
     /// Where its console is kept.
     pub log: Option<File>,
-    /// Whether to start it without a terminal although we have one.
+    /// Who tells what is run.
     pub ui: Ui,
 }
 
@@ -67,7 +67,15 @@ pub fn run(start: Start<'_>, mut see: impl FnMut(&[u8])) -> Outcome<ExitStatus> 
                 stdout.write_all(&bytes).and_then(|()| stdout.flush()).map_err(|_| Failure::Interrupted)?;
             }
             Err(RecvTimeoutError::Timeout) => {}
-            Err(RecvTimeoutError::Disconnected) => break,
+            // Its output is closed: most often it has ended, but it need not have.
+            Err(RecvTimeoutError::Disconnected) => match machine.child.try_wait() {
+                Ok(Some(status)) => {
+                    // The keyboard's end may have ended the machine before its wish was read.
+                    return if quit.load(Ordering::Relaxed) { Err(Failure::Interrupted) } else { Ok(status) };
+                }
+                Ok(None) => thread::sleep(TICK),
+                Err(error) => return Err(tool::cannot_start(QEMU, &error)),
+            },
         }
         if signals.load(Ordering::Relaxed) || quit.load(Ordering::Relaxed) {
             return Err(Failure::Interrupted);
@@ -78,7 +86,6 @@ pub fn run(start: Start<'_>, mut see: impl FnMut(&[u8])) -> Outcome<ExitStatus> 
             return Err(Failure::TimedOut(seconds));
         }
     }
-    machine.child.wait().map_err(|error| tool::cannot_start(QEMU, &error))
 }
 
 /// A flag that the signals to stop us set, instead of ending us at once.

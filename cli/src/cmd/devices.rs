@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
-use partita_model::plan::Board as PlanBoard;
 use partita_model::plan::devices::{Offer, list};
+use partita_model::plan::{Board as PlanBoard, ErrorKind};
 use serde_json::{Value, json};
 
 use super::print;
@@ -57,6 +57,7 @@ fn text(offers: &[Offer]) -> String {
         let spis: Vec<_> = offer.spis.iter().map(|spi| interrupt(spi.intid)).collect();
         let verdict = match (&offer.why_not, offer.disabled) {
             (_, true) => "no: disabled in the board's tree".to_owned(),
+            (Some(why), _) if *why == ErrorKind::Dma(offer.path.clone()).to_string() => "no: DMA".to_owned(),
             (Some(why), _) => format!("no: {}", in_a_table(why, &offer.path)),
             (None, _) => "yes".to_owned(),
         };
@@ -74,6 +75,12 @@ fn text(offers: &[Offer]) -> String {
     if set_seen {
         text.push_str(
             "\nDevices of one set share a page or an interrupt, so they go to the same partition.\n",
+        );
+    }
+    if offers.iter().any(|offer| offer.dma) {
+        text.push_str(
+            "\nWhat can do DMA, or is not known to be unable to, reaches all of RAM where no SMMU that Partita drives \
+             stands before it.\n",
         );
     }
     text

@@ -28,7 +28,7 @@ pub fn draw(canvas: &mut Canvas, session: &Session, x: u32, y: u32, width: u32) 
         let mut line = top + 30 + LINE - 2;
         for (key, value) in lines {
             if key == "device" {
-                canvas.line((x + 10, line - LINE + 6), (x + width - 10, line - LINE + 6), FREE.1);
+                canvas.line((x + 10, line - LINE + 5), (x + width - 10, line - LINE + 5), FREE.1);
             }
             canvas.text(x + 10, line, Style::QUIET, key);
             canvas.text_in(x + KEYS, line, width - KEYS - 8, Style::PLAIN, &value);

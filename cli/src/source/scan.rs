@@ -97,7 +97,8 @@ fn token(rest: &str, first: char) -> (Kind, usize) {
             ends
         });
         let end = end.map_or(rest.len(), |end| end + 2);
-        return (Kind::Text(rest[1..end].trim_end_matches('"').to_owned()), end);
+        let text = rest[1..end].strip_suffix('"').unwrap_or(&rest[1..end]);
+        return (Kind::Text(text.to_owned()), end);
     }
     if let Some(path) = rest.strip_prefix("&{")
         && let Some(end) = path.find('}')
@@ -258,5 +259,30 @@ mod tests {
         let map = scan("top.dtso", text);
         let found = map.find("/partitions/a", Some("cpus"), "").expect("a place");
         assert_eq!((&*found.file, found.line, found.column), ("part.dtsi", 7, 32));
+    }
+
+    #[test]
+    fn nothing_that_a_file_may_hold_is_too_much() {
+        for odd in [
+            "{",
+            "}",
+            "\"",
+            "&{",
+            "/*",
+            "*/",
+            "=",
+            ";",
+            "é",
+            "\\",
+            "# 4294967295 \"x\"\n",
+            "/include/",
+            "\r\n",
+        ] {
+            for at in (0..PLAN.len()).filter(|at| PLAN.is_char_boundary(*at)) {
+                let text = format!("{}{odd}{}", &PLAN[..at], &PLAN[at..]);
+                scan("x.dtso", &text).find("/partitions/linux", Some("devices"), "/a@1");
+                scan("x.dtso", &text[..at]);
+            }
+        }
     }
 }

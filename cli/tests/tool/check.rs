@@ -88,6 +88,16 @@ fn inputs_that_are_not_there_are_named() {
 }
 
 #[test]
+fn a_kit_file_that_may_not_be_fetched_is_explained() {
+    let world = World::new();
+    let plan = std::fs::read_to_string(world.path("plans/good.dtso")).expect("a plan");
+    world.write("plans/kit.dtso", plan.replace("first.bin", "vmlinuz").as_bytes());
+    let (_, err) = world.expect(1, "check kit.dtso --platform qemu-virt --offline");
+    assert!(err.starts_with("error: /partitions/first: kernel: "), "{err}");
+    assert!(err.contains("help: vmlinuz is not in ") && err.contains("--offline"), "{err}");
+}
+
+#[test]
 fn the_board_is_the_user_s_choice() {
     let world = World::new();
     let (_, err) = world.expect(0, "check good.dtso");

@@ -1,10 +1,14 @@
 //! `partita run`: how a run's end becomes an exit status, and that nothing is left behind.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::{Child, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::tcgetattr;
 
 use super::world::World;
 
@@ -137,4 +141,42 @@ fn options_reach_qemu_and_the_log_is_kept() {
     for name in ["qemu.sh", "plan.txt", "good.dtso", "partita-image", "bundle.cpio"] {
         assert!(world.path(&format!("plans/log/{name}")).is_file(), "{name}");
     }
+}
+
+#[test]
+fn a_terminal_s_keys_reach_the_machine_and_the_terminal_is_restored() {
+    let world = world("ready\n");
+    world.write("typed", b"");
+    let pty = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&pty).expect("a terminal");
+    unlockpt(&pty).expect("a terminal");
+    let name = ptsname(&pty, Vec::new()).expect("its name").into_string().expect("its name");
+    let open = || File::options().read(true).write(true).open(&name).expect("the terminal");
+    let before = tcgetattr(open()).expect("its modes");
+    let mut command = world.command(RUN);
+    let mut child = command.stdin(open()).stdout(open()).stderr(Stdio::null()).spawn().expect("the tool");
+    drop(command);
+    let mut keyboard = File::from(pty);
+    let mut screen = Vec::new();
+    while !String::from_utf8_lossy(&screen).contains("ready") {
+        let mut bytes = [0; 256];
+        let count = keyboard.read(&mut bytes).expect("the screen");
+        screen.extend(&bytes[..count]);
+    }
+    // Ctrl-C, Ctrl-] and a line are the guest's; Ctrl-A Ctrl-A is one Ctrl-A; Ctrl-A x ends the machine.
+    keyboard.write_all(b"\x03\x1dls\r\x01\x01").expect("the keyboard");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    let typed = || fs::read(world.path("typed")).unwrap_or_default();
+    while typed().len() < 6 && Instant::now() < deadline {
+        thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(typed(), b"\x03\x1dls\r\x01");
+    keyboard.write_all(b"\x01x").expect("the keyboard");
+    assert_eq!(child.wait().expect("the tool").code(), Some(130));
+    assert!(gone(&pid(&world)));
+    let after = tcgetattr(open()).expect("its modes");
+    assert_eq!(
+        (after.local_modes, after.input_modes, after.output_modes),
+        (before.local_modes, before.input_modes, before.output_modes)
+    );
 }

@@ -14,7 +14,8 @@ const CARGO: &str = r#"#!/bin/sh
 echo "{\"reason\":\"compiler-artifact\",\"executable\":\"$PARTITA_ROOT/hypervisor.elf\"}"
 "#;
 
-/// Gives the board's tree when asked for it; else prints what the test wants and ends, or hangs.
+/// Gives the board's tree when asked for it; else prints what the test wants and ends, or hangs, or takes what is
+/// typed.
 const QEMU: &str = r#"#!/bin/sh
 for word in "$@"; do
     case $word in
@@ -24,6 +25,7 @@ done
 echo $$ > "$PARTITA_ROOT/pid"
 printf '%s\n' "$@" > "$PARTITA_ROOT/args"
 [ ! -f "$PARTITA_ROOT/console" ] || cat "$PARTITA_ROOT/console"
+[ ! -f "$PARTITA_ROOT/typed" ] || exec cat > "$PARTITA_ROOT/typed"
 [ ! -f "$PARTITA_ROOT/hang" ] || exec sleep 600
 exit "$(cat "$PARTITA_ROOT/status" 2>/dev/null || echo 0)"
 "#;
