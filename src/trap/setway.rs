@@ -1,29 +1,53 @@
 //! Set/way cache maintenance, done by address over the partition's memory.
 //!
 //! A guest's sets and ways are not its memory: they are the core's, whatever is in them. What the guest wants is that
-//! its memory is clean, so the first operation of a series cleans all of it, and the rest of the series does nothing.
-//! A series is what one loop does: it ends when the loop starts over, or when another loop runs.
+//! its memory is clean, so the first operation of a loop cleans all of it, and the rest of the loop does nothing. A
+//! loop is known by its instruction and its cache level; it starts over with the operand that it started with.
+
+use arrayvec::ArrayVec;
+use partita_model::lifecycle::State;
 
 use crate::cache;
 use crate::core::Core;
 use crate::sysreg::mrs;
-use partita_model::lifecycle::State;
 
-/// Where the current series began, and where it is.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Series {
-    first: Option<(u64, u64)>,
-    at: u64,
+/// Loops that are remembered at a time; one that is not known begins, which is safe and only slower.
+const LOOPS: usize = 8;
+
+/// Where the loops began that the guest is in.
+#[derive(Clone, Debug, Default)]
+pub struct Series(ArrayVec<Loop, LOOPS>);
+
+#[derive(Clone, Copy, Debug)]
+struct Loop {
+    pc: u64,
+    first: u64,
+}
+
+/// Cache level of an operand, bits 3..1 (DDI 0487, DC CISW).
+const fn level(operand: u64) -> u64 {
+    operand >> 1 & 7
+}
+
+impl Series {
+    /// Whether this operation is the first of a loop.
+    fn begins(&mut self, pc: u64, operand: u64) -> bool {
+        match self.0.iter().find(|known| known.pc == pc && level(known.first) == level(operand)) {
+            Some(known) if known.first != operand => return false,
+            Some(_) => self.0.clear(),
+            None if self.0.is_full() => self.0.clear(),
+            None => {}
+        }
+        self.0.push(Loop { pc, first: operand });
+        true
+    }
 }
 
 /// Performs one operation; `operand` names level, set and way.
 pub fn operate(core: &mut Core, operand: u64) {
-    let pc = mrs!("elr_el2");
-    let series = core.set_way;
-    if series.at == pc && series.first != Some((pc, operand)) {
+    if !core.set_way.begins(mrs!("elr_el2"), operand) {
         return;
     }
-    core.set_way = Series { first: Some((pc, operand)), at: pc };
     let partition = core.partition;
     for memory in &partition.memory {
         // In steps of at most 2 MiB, between which the core answers its partition, and stops with it.
