@@ -1,4 +1,4 @@
-//! Register writes that meet interrupts in flight: enable, pending, active, priority, group and route.
+//! Interrupts in flight: finding them, taking them back, and the registers of pending and active bits.
 //!
 //! A physical interrupt in flight is physically active, so that bit is asked first, and list registers only where
 //! it is set. While an interrupt is physically disabled it can only move on (to a list register, to its end),
@@ -8,14 +8,6 @@ use super::bank::{Bank, bits};
 use super::hw::{Bits, Hw, ListRegisters, Op, State, Word};
 use super::lr::perform;
 use super::{Ctx, Vgic};
-
-/// The bank's first INTID and its number among words.
-fn base(word: Word) -> u32 {
-    match word {
-        Word::Private(_) => 0,
-        Word::Shared(index) => 32 * index as u32,
-    }
-}
 
 impl Vgic {
     pub(super) fn bank(&self, word: Word) -> Option<&Bank> {
@@ -41,12 +33,12 @@ impl Vgic {
     pub(super) fn owner(&self, word: Word, bit: u32) -> Option<usize> {
         match word {
             Word::Private(vcpu) => Some(vcpu),
-            Word::Shared(_) => self.target(base(word) + bit),
+            Word::Shared(_) => self.target(word.base() + bit),
         }
     }
 
     /// The vCPUs to which these interrupts go: pending ones are nowhere else.
-    fn owners(&self, word: Word, mask: u32) -> u64 {
+    pub(super) fn owners(&self, word: Word, mask: u32) -> u64 {
         bits(mask).filter_map(|bit| self.owner(word, bit)).fold(0, |all, vcpu| all | 1 << vcpu)
     }
 
@@ -63,12 +55,17 @@ impl Vgic {
         self.nudged |= 1 << vcpu;
     }
 
-    fn nudge_owners(&mut self, word: Word, mask: u32) {
+    pub(super) fn nudge_owners(&mut self, word: Word, mask: u32) {
         self.nudged |= self.owners(word, mask);
     }
 
     /// Performs an operation on the list registers of these vCPUs, as far as they run.
-    fn perform_on<H: Hw, L: ListRegisters>(&self, vcpus: u64, op: Op, ctx: &mut Ctx<H, L>) -> State {
+    pub(super) fn perform_on<H: Hw, L: ListRegisters>(
+        &self,
+        vcpus: u64,
+        op: Op,
+        ctx: &mut Ctx<H, L>,
+    ) -> State {
         let mut state = State::default();
         for vcpu in (0..self.cpus.len()).filter(|vcpu| vcpus & self.online & 1 << vcpu != 0) {
             state |= if vcpu == ctx.vcpu { perform(op, ctx.lrs) } else { ctx.hw.remote(vcpu, op) };
@@ -77,7 +74,12 @@ impl Vgic {
     }
 
     /// Those of the mask that may be in a list register or wait for one.
-    fn in_flight<H: Hw, L: ListRegisters>(&self, word: Word, mask: u32, ctx: &mut Ctx<H, L>) -> u32 {
+    pub(super) fn in_flight<H: Hw, L: ListRegisters>(
+        &self,
+        word: Word,
+        mask: u32,
+        ctx: &mut Ctx<H, L>,
+    ) -> u32 {
         let Some(bank) = self.bank(word) else { return 0 };
         let software = match word {
             Word::Private(_) => bank.software,
@@ -91,7 +93,7 @@ impl Vgic {
     pub(super) fn publish<H: Hw>(&self, word: Word, mask: u32, hw: &mut H) {
         let Some(bank) = self.bank(word) else { return };
         for bit in bits(mask & bank.owned()) {
-            let intid = base(word) + bit;
+            let intid = word.base() + bit;
             let Some(vcpu) = self.owner(word, bit) else { continue };
             if intid < 16 {
                 self.shared.set_image(vcpu, intid, bank.ready(intid));
@@ -103,13 +105,18 @@ impl Vgic {
 
     /// Takes pending interrupts out of list registers and waiting sets. They are then nowhere: the caller gives
     /// them back or drops them. Physical ones are still physically active.
-    fn withdraw<H: Hw, L: ListRegisters>(&mut self, word: Word, mask: u32, ctx: &mut Ctx<H, L>) -> u32 {
+    pub(super) fn withdraw<H: Hw, L: ListRegisters>(
+        &mut self,
+        word: Word,
+        mask: u32,
+        ctx: &mut Ctx<H, L>,
+    ) -> u32 {
         let mask = self.in_flight(word, mask, ctx);
         if mask == 0 {
             return 0;
         }
         let owners = self.owners(word, mask);
-        let number = base(word) / 32;
+        let number = word.base() / 32;
         let mut pending = self.perform_on(owners, Op::Withdraw { word: number, mask }, ctx).pending;
         for (vcpu, cpu) in self.cpus.iter_mut().enumerate().filter(|(vcpu, _)| owners & 1 << vcpu != 0) {
             let waited = cpu.waiting.take(number as usize, mask);
@@ -142,46 +149,6 @@ impl Vgic {
         self.publish(word, mask, hw);
     }
 
-    /// Brings what is forwarded in line with enable bits, groups, routes and the vCPUs that run.
-    pub(super) fn regate<H: Hw, L: ListRegisters>(&mut self, word: Word, ctx: &mut Ctx<H, L>) {
-        let Some(bank) = self.bank(word) else { return };
-        let groups = if self.groups & 1 != 0 { !bank.group1 } else { 0 }
-            | if self.groups & 2 != 0 { bank.group1 } else { 0 };
-        let enabled = bank.owned() & bank.enabled & groups;
-        let reachable = |bit: &u32| self.owner(word, *bit).is_some_and(|vcpu| self.online & 1 << vcpu != 0);
-        let wanted = bits(enabled).filter(reachable).fold(0, |all, bit| all | 1 << bit);
-        self.gate(word, wanted, ctx);
-    }
-
-    /// Forwards exactly the interrupts of the mask; withdraws the others that were forwarded.
-    fn gate<H: Hw, L: ListRegisters>(&mut self, word: Word, wanted: u32, ctx: &mut Ctx<H, L>) {
-        let Some(bank) = self.bank_mut(word) else { return };
-        let (off, on) = (bank.forwarded & !wanted, wanted & !bank.forwarded);
-        let (physical, software) = (bank.physical, bank.software);
-        bank.forwarded = wanted;
-        if off != 0 {
-            if off & physical != 0 {
-                ctx.hw.clear(word, Bits::Enable, off & physical);
-            }
-            self.publish(word, off, ctx.hw);
-            let pending = self.withdraw(word, off, ctx);
-            self.give_back(word, pending, true, ctx.hw);
-        }
-        if on != 0 {
-            self.publish(word, on, ctx.hw);
-            if on & physical != 0 {
-                ctx.hw.set(word, Bits::Enable, on & physical);
-            }
-            self.nudge_owners(word, on & software);
-        }
-    }
-
-    /// Every word, after the groups or the running vCPUs changed.
-    pub(super) fn regate_all<H: Hw, L: ListRegisters>(&mut self, ctx: &mut Ctx<H, L>) {
-        (0..self.cpus.len()).for_each(|vcpu| self.regate(Word::Private(vcpu), ctx));
-        (1..=self.spis.len()).for_each(|index| self.regate(Word::Shared(index), ctx));
-    }
-
     /// What is pending: (in list registers or waiting, anywhere).
     pub(super) fn pending<H: Hw, L: ListRegisters>(
         &mut self,
@@ -192,7 +159,7 @@ impl Vgic {
         let Some(bank) = self.bank(word) else { return (0, 0) };
         let (physical, asserted) = (mask & bank.physical, mask & bank.asserted());
         let flying = self.in_flight(word, mask, ctx);
-        let number = base(word) / 32;
+        let number = word.base() / 32;
         let mut placed = 0;
         if flying != 0 {
             let owners = self.owners(word, flying);
@@ -287,7 +254,7 @@ impl Vgic {
         if flying == 0 {
             return held & mask;
         }
-        let (number, holders) = (base(word) / 32, self.holders(word));
+        let (number, holders) = (word.base() / 32, self.holders(word));
         let state = self.perform_on(holders, Op::Query { word: number, mask: flying }, ctx);
         let spilled = (0_u32..64)
             .zip(self.cpus.iter())
@@ -341,7 +308,7 @@ impl Vgic {
         let Some(bank) = self.bank(word) else { return };
         let (mask, software) = (mask & bank.owned(), mask & bank.software);
         let flying = self.in_flight(word, mask, ctx);
-        let (number, holders) = (base(word) / 32, self.holders(word));
+        let (number, holders) = (word.base() / 32, self.holders(word));
         let mut ended = 0;
         if flying != 0 {
             ended = self.perform_on(holders, Op::Deactivate { word: number, mask: flying }, ctx).active;
@@ -363,74 +330,5 @@ impl Vgic {
             ctx.hw.clear(word, Bits::Active, physical);
         }
         self.nudge_owners(word, ended & software);
-    }
-
-    /// After priorities or groups changed: tables and pending list registers follow.
-    pub(super) fn refresh<H: Hw, L: ListRegisters>(&mut self, word: Word, mask: u32, ctx: &mut Ctx<H, L>) {
-        let Some(bank) = self.bank(word) else { return };
-        let mask = mask & bank.forwarded;
-        self.publish(word, mask, ctx.hw);
-        let waiting = self.bank(word).map_or(0, |bank| bank.asserted()) & mask;
-        let flying = self.in_flight(word, mask, ctx);
-        for bit in bits(flying | waiting) {
-            let (Some(bank), Some(vcpu)) = (self.bank(word), self.owner(word, bit)) else { continue };
-            let intid = base(word) + bit;
-            let group1 = bank.group1 & 1 << bit != 0;
-            let op = Op::Update { intid, priority: bank.priority(intid), group1 };
-            self.perform_on(1 << vcpu, op, ctx);
-            if !self.shared.fast_path_allowed(vcpu) {
-                self.nudge(vcpu);
-            }
-        }
-    }
-
-    /// Routes an SPI. A pending one is withdrawn and comes up again at its new target; an active one ends where it is.
-    pub(super) fn reroute<H: Hw, L: ListRegisters>(
-        &mut self,
-        intid: u32,
-        target: Option<usize>,
-        ctx: &mut Ctx<H, L>,
-    ) {
-        let word = Word::Shared(intid as usize / 32);
-        let (Some(bank), old) = (self.bank(word), self.target(intid)) else { return };
-        let (physical, wanted) = (bank.physical & 1 << (intid % 32), bank.forwarded & !(1 << (intid % 32)));
-        if old == target {
-            return;
-        }
-        self.gate(word, wanted, ctx);
-        if let Some(route) = intid.checked_sub(32).and_then(|index| self.routes.get_mut(index as usize)) {
-            route.target = target;
-        }
-        if let (Some(vcpu), true) = (target, physical != 0) {
-            ctx.hw.route(intid, vcpu);
-        }
-        self.regate(word, ctx);
-    }
-
-    /// Changes the trigger of interrupts: physical ones are disabled meanwhile (IHI 0069, 12.9.9).
-    pub(super) fn set_edge<H: Hw, L: ListRegisters>(
-        &mut self,
-        word: Word,
-        mask: u32,
-        edge: u32,
-        ctx: &mut Ctx<H, L>,
-    ) {
-        let Some(bank) = self.bank(word) else { return };
-        let changed = mask & bank.owned() & (bank.edge ^ edge);
-        let (physical, forwarded) = (bank.physical, bank.forwarded);
-        if changed == 0 {
-            return;
-        }
-        self.gate(word, forwarded & !changed, ctx);
-        for bit in bits(changed) {
-            let mut now = edge & 1 << bit != 0;
-            if physical & 1 << bit != 0 {
-                now = ctx.hw.set_edge(word, base(word) + bit, now);
-            }
-            if let Some(bank) = self.bank_mut(word) {
-                bank.edge = if now { bank.edge | 1 << bit } else { bank.edge & !(1 << bit) };
-            }
-        }
-        self.regate(word, ctx);
     }
 }

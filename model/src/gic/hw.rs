@@ -12,6 +12,16 @@ pub enum Word {
     Shared(usize),
 }
 
+impl Word {
+    /// Its first INTID.
+    pub(super) fn base(self) -> u32 {
+        match self {
+            Word::Private(_) => 0,
+            Word::Shared(index) => 32 * index as u32,
+        }
+    }
+}
+
 /// The three states of an interrupt that have a set and a clear register each (IHI 0069, 12.9 and 12.11).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Bits {

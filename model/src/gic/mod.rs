@@ -34,6 +34,7 @@
 mod bank;
 mod dist;
 mod flight;
+mod gate;
 mod hw;
 mod lr;
 mod lrs;

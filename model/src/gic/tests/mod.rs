@@ -2,6 +2,7 @@
 
 mod fake;
 mod flight;
+mod machine;
 mod overflow;
 mod random;
 mod registers;
