@@ -45,6 +45,7 @@ impl Vgic {
         if bank.physical & bit == 0 {
             return Irq::NotOurs;
         }
+        // One that was set active before it came here is among the cancelled too, and stays active.
         let held = bank.held & bit != 0;
         if bank.cancelled & bit != 0 {
             bank.cancelled &= !bit;
@@ -57,10 +58,10 @@ impl Vgic {
         // A new instance: the acknowledgement consumed what was latched, if anything was.
         bank.taken = bank.taken & !bit | bank.latch & bit;
         bank.latch &= !bit;
-        let deliver = bank.forwarded & !bank.held & bit != 0 && target == Some(ctx.vcpu);
+        let deliver = bank.forwarded & bit != 0 && target == Some(ctx.vcpu);
         self.publish(word, bit, ctx.hw);
         if !deliver {
-            self.give_back(word, bit, !held, ctx.hw);
+            self.give_back(word, bit, true, ctx.hw);
         } else if let Some(cpu) = self.cpus.get_mut(ctx.vcpu) {
             cpu.waiting.insert(intid);
         }
