@@ -105,7 +105,7 @@ macro_rules! same {
     ($seen:expr, $wanted:expr, $($words:tt)*) => {{
         let (seen, wanted) = ($seen, $wanted);
         if seen != wanted {
-            $crate::fail!("{}: {:#x?}, not {:#x?}", format_args!($($words)*), seen, wanted);
+            $crate::fail!("{}: {:x?}, not {:x?} (hexadecimal)", format_args!($($words)*), seen, wanted);
         }
     }};
 }
