@@ -1,6 +1,6 @@
 //! Putting the other cores to work.
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use partita_guest::cpu::{self, MAX_CORES};
 use partita_guest::{psci, timer};
@@ -32,6 +32,24 @@ pub fn join(env: &Env) -> Outcome {
         ensure!(off, "core {core} is still on after 10 s");
     }
     Ok(())
+}
+
+/// Whether the row has failed and the other cores are to come to an end.
+static GIVEN_UP: AtomicBool = AtomicBool::new(false);
+
+/// Whether the row has failed: whoever waits for something stops waiting.
+pub fn given_up() -> bool {
+    GIVEN_UP.load(Ordering::SeqCst)
+}
+
+/// After a failed row: gets the other cores off, so that the next row finds them as it should.
+pub fn give_up(env: &Env) {
+    GIVEN_UP.store(true, Ordering::SeqCst);
+    let end = timer::now() + 5 * timer::frequency();
+    for affinity in env.machine.cores.iter().skip(1) {
+        while psci::affinity_info(*affinity, 0) != OFF && timer::now() < end {}
+    }
+    GIVEN_UP.store(false, Ordering::SeqCst);
 }
 
 /// A place where all cores meet.

@@ -7,7 +7,7 @@ use partita_guest::machine::{self, Machine};
 use partita_guest::mmio::{read32, write8, write32};
 use partita_guest::{cpu, gic, timer};
 
-use crate::msr;
+use crate::{cores, msr};
 
 /// Bytes of one redistributor: its RD and SGI frames (IHI 0069, 12.10).
 pub const FRAME: u64 = 0x2_0000;
@@ -215,7 +215,7 @@ pub fn within(milliseconds: u64, condition: impl Fn() -> bool) -> bool {
         if condition() {
             return true;
         }
-        if timer::now() - start > limit {
+        if timer::now() - start > limit || cores::given_up() {
             return false;
         }
         core::hint::spin_loop();

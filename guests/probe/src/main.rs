@@ -49,6 +49,7 @@ fn main(machine: &'static Machine) {
                 }
                 Err(End::Failed) => {
                     println!("probe: {} FAILED: {}", row.name, check::why());
+                    cores::give_up(&env);
                     failed += 1;
                 }
             }

@@ -83,6 +83,9 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> (T, Option<Fault>) {
     (value, fault)
 }
 
+/// Somebody is already saying the last words.
+static DYING: AtomicBool = AtomicBool::new(false);
+
 const SYNC: u64 = 4;
 const IRQ: u64 = 5;
 const SERROR: u64 = 7;
@@ -107,6 +110,12 @@ extern "C" fn guest_exception(frame: &mut Frame, vector: u64) {
             frame.elr = if esr >> 26 & 0x3f == FETCH_ABORT { frame.x[30] } else { frame.elr + 4 };
         }
         return;
+    }
+    if DYING.swap(true, Ordering::SeqCst) {
+        // Even the power-off did not work: silence is better than the same words for ever.
+        loop {
+            cpu::wait();
+        }
     }
     console::force();
     println!(

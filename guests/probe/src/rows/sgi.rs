@@ -63,7 +63,7 @@ static STOP: AtomicUsize = AtomicUsize::new(0);
 fn listen() {
     irq::quiet_secondary();
     UP.meet(1);
-    while STOP.load(Ordering::SeqCst) == 0 {
+    while STOP.load(Ordering::SeqCst) == 0 && !cores::given_up() {
         core::hint::spin_loop();
     }
 }

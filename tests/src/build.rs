@@ -1,0 +1,62 @@
+//! The programs under test, built once per test process (and by cargo's own doing, once at all).
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::OnceLock;
+
+use object::elf::PT_LOAD;
+use object::read::elf::{ElfFile64, ProgramHeader};
+use object::{Endianness, Object};
+
+const TARGET: &str = "aarch64-unknown-none-softfloat";
+
+/// The project's root.
+pub fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root")
+}
+
+/// cargo of the toolchain that set-up chose.
+fn cargo(args: &[&str]) {
+    let mut command = Command::new(root().join("scripts/cargo"));
+    let output = command.args(args).current_dir(root()).output().expect("scripts/cargo can be run");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "cargo {}: {}\n{words}", args.join(" "), output.status);
+}
+
+/// The folder `target/` that scripts/cargo uses: this test lies in its debug/deps.
+fn target() -> PathBuf {
+    let test = std::env::current_exe().expect("the test knows its own path");
+    test.ancestors().nth(3).expect("target/debug/deps/TEST").to_owned()
+}
+
+/// The host tool. Building it here too, and the programs for bare metal that it would build at its first run, keeps the
+/// compiler's time out of the machines' time limits.
+pub fn partita() -> &'static Path {
+    static TOOL: OnceLock<PathBuf> = OnceLock::new();
+    TOOL.get_or_init(|| {
+        cargo(&["build", "-q", "--locked", "-p", "partita-cli"]);
+        let packages = ["-p", "partita", "-p", "metronome", "-p", "probe", "-p", "flat"];
+        cargo(&[&["build", "-q", "--locked", "--release", "--target", TARGET], &packages[..]].concat());
+        target().join("debug/partita")
+    })
+}
+
+/// A guest as a flat binary: its segments in the order of their addresses, without the zeros at the end.
+pub fn guest(program: &str) -> Vec<u8> {
+    partita();
+    let path = target().join(TARGET).join("release").join(program);
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let elf = ElfFile64::<Endianness>::parse(&*bytes).expect("a guest is an ELF file");
+    let endian = elf.endian();
+    let loads = || elf.elf_program_headers().iter().filter(|segment| segment.p_type(endian) == PT_LOAD);
+    let base = loads().map(|segment| segment.p_paddr(endian)).min().expect("a guest has a segment");
+    let mut flat = Vec::new();
+    for segment in loads() {
+        let at = (segment.p_paddr(endian) - base) as usize;
+        let data = segment.data(endian, &*bytes).expect("the segment lies in the file");
+        flat.resize(flat.len().max(at + data.len()), 0);
+        flat[at..at + data.len()].copy_from_slice(data);
+    }
+    assert!(elf.is_64(), "a guest is for AArch64");
+    flat
+}

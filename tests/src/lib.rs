@@ -1,0 +1,13 @@
+//! What system tests need: the `partita` tool built from today's source, machines that never outlive their test, and their
+//! consoles as text.
+//!
+//! Tests do with it what a user would do at a shell. They never look into the tool or the hypervisor.
+
+mod build;
+mod console;
+mod machine;
+mod slots;
+
+pub use build::{guest, partita, root};
+pub use console::{Console, lines_of};
+pub use machine::{Machine, Outcome, native, qemu};

@@ -1,0 +1,111 @@
+//! Bad input at boot: one clear error on the console, nothing started, the machine off by itself.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use partita_tests::{Outcome, partita, qemu, root};
+use tempfile::TempDir;
+
+/// A good image and bundle that a test may spoil.
+struct Built {
+    folder: TempDir,
+    bundle: Vec<u8>,
+}
+
+impl Built {
+    fn new() -> Built {
+        let folder = TempDir::new().expect("a folder for the test");
+        let plan = root().join("platforms/qemu-virt/unikernels.dtso");
+        let built = Command::new(partita()).arg("build").arg(plan).arg("-o").arg(folder.path()).output();
+        let built = built.expect("partita can be run");
+        assert!(built.status.success(), "partita build: {}", String::from_utf8_lossy(&built.stderr));
+        let bundle = std::fs::read(folder.path().join("bundle.cpio")).expect("build wrote bundle.cpio");
+        Built { folder, bundle }
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.path().join("partita-image")
+    }
+
+    /// Where `what` begins in the bundle for the first time.
+    fn find(&self, what: &[u8]) -> usize {
+        self.bundle.windows(what.len()).position(|window| window == what).expect("the bundle has it")
+    }
+
+    fn boot(&self, bundle: &[u8]) -> Outcome {
+        let path = self.folder.path().join("spoilt.cpio");
+        std::fs::write(&path, bundle).expect("the test's folder takes files");
+        qemu(&self.image(), Some(&path)).limit(90).to_end()
+    }
+}
+
+/// Exactly one error, which has all of `words`; no partition said anything; QEMU ended by itself.
+#[track_caller]
+fn refused(outcome: &Outcome, words: &[&str]) {
+    let errors: Vec<_> =
+        outcome.lines("partita").into_iter().filter(|line| line.starts_with("error: ")).collect();
+    outcome.check(errors.len() == 1, &format!("one error, not {}", errors.len()));
+    for word in words {
+        outcome.check(errors[0].contains(word), &format!("the error says \"{word}\""));
+    }
+    outcome.check(!outcome.log.lines().any(|line| line.starts_with('[')), "nothing was started");
+    outcome.check(!outcome.log.contains("panic"), "no panic for a user interface");
+    outcome.check(outcome.log.lines().count() < 20, "no endless output");
+    outcome.check(outcome.status == Some(0), "the machine powered off by itself");
+}
+
+#[test]
+fn good_bundle_boots() {
+    let built = Built::new();
+    let outcome = built.boot(&built.bundle);
+    outcome.check(outcome.lines("metronome").len() > 1, "what the others spoil is good");
+}
+
+#[test]
+fn no_bundle() {
+    let built = Built::new();
+    refused(&qemu(&built.image(), None).limit(90).to_end(), &["initrd"]);
+}
+
+#[test]
+fn truncated_bundle() {
+    let built = Built::new();
+    for part in [1, 50, 99] {
+        let outcome = built.boot(&built.bundle[..built.bundle.len() * part / 100]);
+        refused(&outcome, &[]);
+    }
+}
+
+#[test]
+fn not_a_bundle() {
+    refused(&Built::new().boot(&[0x5a; 5000]), &["bundle"]);
+}
+
+#[test]
+fn corrupt_image() {
+    let built = Built::new();
+    let mut bundle = built.bundle.clone();
+    // Inside the metronome's ELF file.
+    let at = built.find(b"\x7fELF") + 0x10100;
+    bundle[at] ^= 1;
+    refused(&built.boot(&bundle), &["metronome", "SHA256SUMS"]);
+}
+
+#[test]
+fn corrupt_overlay() {
+    let built = Built::new();
+    let mut bundle = built.bundle.clone();
+    let at = built.find(b"\xd0\x0d\xfe\xed");
+    bundle[at] = 0;
+    refused(&built.boot(&bundle), &["partitions.dtbo"]);
+}
+
+#[test]
+fn missing_file() {
+    let built = Built::new();
+    let mut bundle = built.bundle.clone();
+    // The member's name in its header, behind 110 bytes of which the first six are the magic number.
+    let at = built.find(b"metronome\0");
+    bundle[at..at + 9].copy_from_slice(b"metronomy");
+    refused(&built.boot(&bundle), &["metronome"]);
+}

@@ -1,0 +1,8 @@
+//! Boots machines and looks at their consoles.
+
+mod bad;
+mod console;
+mod demo;
+mod foreign;
+mod guests;
+mod probe;
