@@ -86,8 +86,13 @@ fn foreign(env: &Env) -> Outcome {
             continue;
         }
         foreign += 1;
-        for register in [GROUP, SET_ENABLE, SET_PENDING, SET_ACTIVE] {
+        // IGROUPR has no set and clear forms.
+        let group = gicd() + GROUP + u64::from(spi / 32) * 4;
+        write32(group, read32(group) | 1 << (spi % 32));
+        for register in [SET_ENABLE, SET_PENDING, SET_ACTIVE] {
             irq::set_bit(register, spi);
+        }
+        for register in [GROUP, SET_ENABLE, SET_PENDING, SET_ACTIVE] {
             ensure!(!irq::bit(register, spi), "bit of {spi} at GICD + {register:#x} is kept");
         }
         let priority = gicd() + PRIORITY + u64::from(spi);

@@ -121,6 +121,26 @@ fn by_set_way(_: &Env) -> Outcome {
     for (index, word) in buffer.iter_mut().enumerate() {
         *word = 0xfeed_0000 + index as u64;
     }
+    // One loop for each operation, as boot loaders have it.
+    walk_caches(|operand| {
+        // SAFETY: cleaning, and invalidating what is clean, keep the contents.
+        unsafe { asm!("dc cisw, {}", in(reg) operand, options(nostack)) }
+    });
+    walk_caches(|operand| {
+        // SAFETY: as above.
+        unsafe { asm!("dc csw, {}", in(reg) operand, options(nostack)) }
+    });
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", "isb", options(nostack)) };
+    for (index, word) in buffer.iter().enumerate() {
+        same!(read64(&raw const *word as u64), 0xfeed_0000 + index as u64, "buffer[{index}]");
+    }
+    Ok(())
+}
+
+/// Calls `operation` with each level, set and way that the core says it has.
+#[inline(always)]
+fn walk_caches(operation: impl Fn(u64)) {
     let levels = mrs!("clidr_el1");
     for level in 0..7 {
         if levels >> (3 * level) & 7 < 2 {
@@ -133,18 +153,10 @@ fn by_set_way(_: &Env) -> Outcome {
         let way_shift = (ways as u32 - 1).leading_zeros().min(31);
         for way in 0..ways {
             for set in 0..sets {
-                let operand = way << way_shift | set << line | level << 1;
-                // SAFETY: cleaning and invalidating keeps the contents.
-                unsafe { asm!("dc cisw, {o}", "dc csw, {o}", o = in(reg) operand, options(nostack)) };
+                operation(way << way_shift | set << line | level << 1);
             }
         }
     }
-    // SAFETY: a barrier.
-    unsafe { asm!("dsb sy", "isb", options(nostack)) };
-    for (index, word) in buffer.iter().enumerate() {
-        same!(read64(&raw const *word as u64), 0xfeed_0000 + index as u64, "buffer[{index}]");
-    }
-    Ok(())
 }
 
 /// AT S1E1R answers for own memory.
