@@ -170,10 +170,14 @@ fn prepare_all(
         console::init(plan);
         shared
     });
-    let machine = Machine { dist, redists, uart: uart.map(|uart| uart.span), bundle: span, shared };
+    // A partition may own the UART when no console is shared; then EL2 falls silent once partitions run.
+    let kept =
+        uart.filter(|uart| !plan.partitions.iter().any(|p| p.mmio.iter().any(|m| m.overlaps(&uart.span))));
+    let firmware = power::workarounds();
+    let machine = Machine { dist, redists, uart: kept.map(|uart| uart.span), firmware, bundle: span, shared };
     let maintenance =
         Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
-    board::set(distributor, maintenance, uart.and_then(|uart| uart.intid).unwrap_or(0));
+    board::set(distributor, maintenance, kept.and_then(|uart| uart.intid).unwrap_or(0));
     board::distributor().init();
     let mut cores = Vec::new();
     for number in 0..plan.partitions.len() {
@@ -184,6 +188,9 @@ fn prepare_all(
         }
     }
     audit(plan, &cores)?;
+    if kept.is_none() {
+        uart::release();
+    }
     Ok(cores)
 }
 

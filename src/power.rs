@@ -4,8 +4,9 @@ use core::arch::asm;
 use core::panic::PanicInfo;
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use partita_abi::psci;
+use partita_abi::{psci, smccc};
 use partita_model::plan::Conduit;
+use partita_model::smccc::Firmware;
 
 use crate::uart;
 
@@ -16,7 +17,8 @@ pub fn set_conduit(conduit: Option<Conduit>) {
     CONDUIT.store(conduit.map_or(0, |c| if c == Conduit::Smc { 1 } else { 2 }), Ordering::Relaxed);
 }
 
-/// Calls firmware: PSCI only, and only from EL2's own needs, never on a guest's behalf. None where there is no PSCI.
+/// Calls firmware: PSCI for EL2's own needs, and the workarounds that the model lets a guest ask for, with an argument
+/// that the model chose. None where firmware takes no calls.
 pub fn firmware(function: u32, arguments: [u64; 3]) -> Option<i32> {
     let [a, b, c] = arguments;
     let mut result = u64::from(function);
@@ -31,6 +33,22 @@ pub fn firmware(function: u32, arguments: [u64; 3]) -> Option<i32> {
         _ => return None,
     }
     Some(result as i32)
+}
+
+/// What firmware answers of its workarounds (SMCCC_ARCH_FEATURES), if it takes SMC calls by a convention that has them
+/// (DEN 0028, section 7: PSCI_FEATURES tells of SMCCC_VERSION, and that of ARCH_FEATURES).
+pub fn workarounds() -> Firmware {
+    let call =
+        |function, argument: u32| firmware(function, [argument.into(), 0, 0]).unwrap_or(psci::NOT_SUPPORTED);
+    let told = call(psci::VERSION, 0) >= 0x1_0000 && call(psci::FEATURES, smccc::VERSION) == 0;
+    if !told || call(smccc::VERSION, 0) < 0x1_0001 {
+        return Firmware::NONE;
+    }
+    Firmware {
+        workaround_1: call(smccc::ARCH_FEATURES, smccc::ARCH_WORKAROUND_1),
+        workaround_2: call(smccc::ARCH_FEATURES, smccc::ARCH_WORKAROUND_2),
+        workaround_3: call(smccc::ARCH_FEATURES, smccc::ARCH_WORKAROUND_3),
+    }
 }
 
 /// Powers the machine off, or parks this core where nothing can.

@@ -12,6 +12,7 @@ use partita_model::bundle::Bundle;
 use partita_model::gic::{Config, DIST_SIZE, REDIST_SIZE, Spi, Vgic};
 use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
 use partita_model::psci::Start;
+use partita_model::smccc::Firmware;
 use partita_model::stage2::{self, Kind, Mapping, Shape, Tables};
 
 use crate::core::Core;
@@ -33,6 +34,8 @@ pub struct Machine {
     pub redists: Vec<Option<PaSpan>>,
     /// The UART's registers.
     pub uart: Option<PaSpan>,
+    /// What firmware answers of its workarounds.
+    pub firmware: Firmware,
     /// Where the bundle lies.
     pub bundle: PaSpan,
     /// What every core maps: statuses and the console's rings.
@@ -202,7 +205,7 @@ pub fn core(
             stage1.add_read_only(bundle_address(machine.bundle), machine.bundle.pages());
         }
         let emergency = heap::pages(1, PAGE) + PAGE;
-        Box::leak(Box::new(Core::new(partition, vcpu, stage1, View::new(), emergency)))
+        Box::leak(Box::new(Core::new(partition, vcpu, stage1, View::new(machine.firmware), emergency)))
     })
 }
 

@@ -45,9 +45,9 @@ pub struct View {
 
 impl View {
     /// Of the calling core.
-    pub fn new() -> Self {
+    pub fn new(firmware: Firmware) -> Self {
         let host = host();
-        let mitigations = Mitigations::new(mrs!("midr_el1"), host.get(4, 0), host.get(4, 1), Firmware::NONE);
+        let mitigations = Mitigations::new(mrs!("midr_el1"), host.get(4, 0), host.get(4, 1), firmware);
         Self { ids: Guest::new(&host, true), mitigations }
     }
 }

@@ -55,6 +55,12 @@ pub fn init(base: usize, kind: UartKind) {
     }
 }
 
+/// Leaves the UART to somebody else: from here on there is none.
+pub fn release() {
+    drain();
+    BASE.store(0, Ordering::Release);
+}
+
 /// Whether there is one.
 pub fn present() -> bool {
     BASE.load(Ordering::Acquire) != 0

@@ -39,6 +39,8 @@
 	b	\handler
 .endm
 
+.arch_extension fp
+.arch_extension simd
 .section .text.vectors, "ax"
 .balign 0x800
 .global vectors
@@ -188,6 +190,9 @@ enter_guest:
 	mov	x28, xzr
 	mov	x29, xzr
 	mov	x30, xzr
+	.irp	n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31
+	movi	v\n\().2d, #0
+	.endr
 	eret
 
 // leave_guest(core, stack): gives the guest's context up and waits for orders (core.rs, `core_idle`).

@@ -1,12 +1,13 @@
 //! Hypercalls: HVC and SMC alike. Firmware is never called with what a guest said.
 
+use partita_abi::psci;
 use partita_model::psci::Outcome;
 use partita_model::smccc::{self, Route};
 
 use super::Frame;
 use crate::core::Core;
 use crate::gic::cpu;
-use crate::life;
+use crate::{life, power};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 
@@ -18,10 +19,10 @@ pub fn call(core: &mut Core, frame: &mut Frame, immediate: u16) {
             core.count(Kind::Hvc);
             frame.x[..4].copy_from_slice(&values);
         }
-        Route::Firmware { .. } => {
-            // Only with firmware that offers a workaround, which EL2 does not ask it for (traps.rs, `View`).
+        Route::Firmware { function, argument } => {
             core.count(Kind::Hvc);
-            frame.x[0] = partita_abi::psci::NOT_SUPPORTED as i64 as u64;
+            let answer = power::firmware(function, [argument, 0, 0]).unwrap_or(psci::NOT_SUPPORTED);
+            frame.x[0] = answer as i64 as u64;
         }
     }
 }
