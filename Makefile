@@ -8,6 +8,7 @@ CARGO := scripts/cargo
 run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
 	@scripts/demo $(PLATFORM)
 
+test check: SETUP := --tests
 test: setup ## set up what is missing, format and lints, host tests, QEMU system tests
 	@scripts/lint
 	@scripts/test
@@ -17,7 +18,7 @@ check: setup ## format, lints and host tests: what a commit needs
 	@scripts/test --host
 
 setup: ## install what is missing
-	@scripts/setup
+	@scripts/setup $(SETUP)
 
 install: setup ## put `partita` on the path (cargo's bin folder); it goes on using this folder
 	@$(CARGO) install --locked --path cli
