@@ -74,3 +74,19 @@ fn plan_with(property: &str) -> Result<(), String> {
     fs::write(&path, source).expect("a file");
     plan_on_virt(&compile(&path), &Images).map(|_| ()).map_err(|error| error.to_string())
 }
+
+#[test]
+fn links_between_pages_lead_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for page in ["README.md", "docs/overlay.md", "docs/tutorial.md", "docs/design.md"] {
+        let path = root.join(page);
+        let text = fs::read_to_string(&path).expect("a page");
+        for rest in text.split("](").skip(1) {
+            let target = rest.split(')').next().unwrap_or_default();
+            let file = target.split('#').next().unwrap_or_default();
+            if !target.contains("://") && !file.is_empty() {
+                assert!(path.with_file_name("").join(file).exists(), "{page} links to {target}");
+            }
+        }
+    }
+}
