@@ -1,9 +1,11 @@
 //! From the first Rust instruction to running partitions, on the first core.
 
+use aarch64_cpu::registers::MPIDR_EL1;
 use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
+use tock_registers::interfaces::Readable;
 
 use partita_abi::psci;
 use partita_model::addr::{Pa, PaSpan, Span};
@@ -18,7 +20,6 @@ use crate::mmu::Stage1;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
-use crate::sysreg::mrs;
 use crate::{board, cache, console, early, heap, power, print, uart};
 
 type Refusal = Box<dyn core::error::Error>;
@@ -236,7 +237,7 @@ fn start_all(
     cores: Vec<(usize, &'static mut Core)>,
     tables: &mut Stage1,
 ) -> Result<&'static mut Core, Refusal> {
-    let here = mrs!("mpidr_el1") & 0xff_00ff_ffff;
+    let here = MPIDR_EL1.get() & 0xff_00ff_ffff;
     let table: &'static [Secondary] = cores
         .iter()
         .map(|(index, core)| Secondary {

@@ -1,7 +1,9 @@
 //! A core: its block, its system registers, and what it does when its guest does not run.
 
-use core::arch::asm;
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::TPIDR_EL2;
 use core::sync::atomic::AtomicU64;
+use tock_registers::interfaces::Readable;
 
 use partita_model::gic::Drained;
 use partita_model::lifecycle::State;
@@ -81,7 +83,7 @@ impl Core {
     /// Called once per exit, by the function that vectors.S or boot.S calls; everything else gets it passed.
     pub unsafe fn current<'a>() -> &'a mut Self {
         // SAFETY: `adopt` set TPIDR_EL2 to this core's block, and the caller has the only reference.
-        unsafe { &mut *(mrs!("tpidr_el2") as *mut Self) }
+        unsafe { &mut *(TPIDR_EL2.get() as *mut Self) }
     }
 
     /// Redistributor of this core.
@@ -101,8 +103,8 @@ impl Core {
             msr!("tpidr_el2", core::ptr::from_mut(self) as u64);
             msr!("vbar_el2", core::ptr::addr_of!(vectors) as u64);
             traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu);
-            asm!("isb", options(nostack, preserves_flags));
         }
+        barrier::isb(barrier::SY);
         self.redist().init(board::maintenance_intid());
         cpu::init();
     }
@@ -181,8 +183,7 @@ impl Core {
             state.vgic.pending_anywhere(self.vcpu, &Lrs)
         };
         if !pending {
-            // SAFETY: waits; a masked interrupt ends it.
-            unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+            sleep();
         }
     }
 }
@@ -235,11 +236,16 @@ fn idle(core: &mut Core) -> ! {
     }
 }
 
+/// Sleeps until an interrupt is pending; masked ones wake the core too.
+fn sleep() {
+    barrier::dsb(barrier::SY);
+    aarch64_cpu::asm::wfi();
+}
+
 /// Sleeps until something that is EL2's own arrives. The guest's interrupts stay pending where they are.
 fn wait() {
     cpu::mask_all_but_kick(true);
-    // SAFETY: waits; a masked interrupt ends it.
-    unsafe { asm!("dsb sy", "wfi", options(nostack, preserves_flags)) };
+    sleep();
     loop {
         let intid = cpu::acknowledge();
         if intid >= SPECIAL {

@@ -68,8 +68,7 @@ pub fn core_off() -> ! {
 /// Stops this core for good.
 pub fn park() -> ! {
     loop {
-        // SAFETY: waits; interrupts are masked at EL2.
-        unsafe { asm!("wfi", options(nomem, nostack, preserves_flags)) };
+        aarch64_cpu::asm::wfi();
     }
 }
 

@@ -1,7 +1,9 @@
 //! What EL2 traps, and what a guest finds in EL1's registers when it starts. The values come from the model, which
 //! hides in the ID registers what is trapped here.
 
+use aarch64_cpu::registers::MIDR_EL1;
 use core::arch::asm;
+use tock_registers::interfaces::Readable;
 
 use partita_model::idregs::controls::Controls;
 use partita_model::idregs::{Guest, Host};
@@ -47,7 +49,7 @@ impl View {
     /// Of the calling core.
     pub fn new(firmware: Firmware) -> Self {
         let host = host();
-        let mitigations = Mitigations::new(mrs!("midr_el1"), host.get(4, 0), host.get(4, 1), firmware);
+        let mitigations = Mitigations::new(MIDR_EL1.get(), host.get(4, 0), host.get(4, 1), firmware);
         Self { ids: Guest::new(&host, true), mitigations }
     }
 }
@@ -76,7 +78,7 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
     unsafe {
         msr!("vtcr_el2", vtcr);
         msr!("vttbr_el2", vttbr);
-        msr!("vpidr_el2", mrs!("midr_el1"));
+        msr!("vpidr_el2", MIDR_EL1.get());
         // Bit 31 is RES1; U = 0: part of a multiprocessor; Aff0 = virtual CPU.
         msr!("vmpidr_el2", 1 << 31 | vcpu as u64);
         msr!("cptr_el2", controls.cptr);

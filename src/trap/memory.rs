@@ -1,20 +1,21 @@
 //! Aborts: accesses to emulated devices, and strays.
 
+use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, SCTLR_EL1, SPSR_EL2};
 use partita_model::addr::Ipa;
 use partita_model::gic;
 use partita_model::syndrome::inject::Exception;
 use partita_model::syndrome::{Abort, Access, Mmio};
+use tock_registers::interfaces::Readable;
 
 use super::{Frame, inject, skip};
 use crate::core::Core;
 use crate::gic::cpu::Lrs;
-use crate::sysreg::mrs;
 use partita_model::lifecycle::exits::Kind;
 
 /// A data abort: emulated where a device is, else the guest's external abort.
 pub fn data_abort(core: &mut Core, frame: &mut Frame, abort: Abort) {
     if let Access::Mmio(access) = abort.access() {
-        let ipa = partita_model::syndrome::fault_ipa(mrs!("hpfar_el2"), mrs!("far_el2"));
+        let ipa = partita_model::syndrome::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
         let big_endian = big_endian();
         let write = access.write.then(|| access.stored(frame.get(access.register), big_endian));
         if let Some(value) = device(core, ipa, access, write) {
@@ -27,19 +28,19 @@ pub fn data_abort(core: &mut Core, frame: &mut Frame, abort: Abort) {
         }
     }
     core.count(Kind::Other);
-    inject::exception(core, Exception::DataAbort { cause: abort, far: mrs!("far_el2") });
+    inject::exception(core, Exception::DataAbort { cause: abort, far: FAR_EL2.get() });
 }
 
 /// An instruction abort: the guest fetched from where it has no memory.
 pub fn instruction_abort(core: &mut Core, abort: Abort) {
     core.count(Kind::Other);
-    inject::exception(core, Exception::InstructionAbort { cause: abort, far: mrs!("far_el2") });
+    inject::exception(core, Exception::InstructionAbort { cause: abort, far: FAR_EL2.get() });
 }
 
 /// Whether the guest's data accesses are big-endian: SCTLR_EL1.EE at EL1, E0E at EL0.
 fn big_endian() -> bool {
-    let el0 = mrs!("spsr_el2") & 0xf == 0;
-    mrs!("sctlr_el1") >> if el0 { 24 } else { 25 } & 1 != 0
+    let el0 = SPSR_EL2.get() & 0xf == 0;
+    SCTLR_EL1.get() >> if el0 { 24 } else { 25 } & 1 != 0
 }
 
 /// Performs an access to an emulated device. None: there is no device at this address.

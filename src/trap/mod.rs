@@ -7,12 +7,13 @@ mod memory;
 pub mod setway;
 mod system;
 
+use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HCR_EL2, SPSR_EL2};
 use partita_model::syndrome::{Trap, inject::Exception};
+use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
 use crate::gic::cpu::{self, Lrs};
 use crate::gic::{KICK, SPECIAL};
-use crate::sysreg::{mrs, msr};
 use crate::{board, console, life, power};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
@@ -43,19 +44,16 @@ impl Frame {
 
 /// Moves the guest past the instruction that trapped.
 fn skip() {
-    // SAFETY: all A64 instructions have four bytes; where the guest goes on is its own affair. PSTATE.SS and BTYPE
-    // are cleared as the instruction's execution would have (DDI 0487 D2.12, D8.4).
-    unsafe {
-        msr!("elr_el2", mrs!("elr_el2").wrapping_add(4));
-        msr!("spsr_el2", mrs!("spsr_el2") & !(1 << 21 | 3 << 10));
-    }
+    let (pc, pstate) = partita_model::syndrome::skip(ELR_EL2.get(), SPSR_EL2.get());
+    ELR_EL2.set(pc);
+    SPSR_EL2.set(pstate);
 }
 
 #[unsafe(no_mangle)]
 extern "C" fn trap_sync(frame: &mut Frame) {
     // SAFETY: once per exit, here.
     let core = unsafe { Core::current() };
-    match Trap::decode(mrs!("esr_el2")) {
+    match Trap::decode(ESR_EL2.get()) {
         Trap::Hvc(immediate) => call::call(core, frame, immediate),
         Trap::Smc(immediate) => {
             skip();
@@ -119,8 +117,7 @@ extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
 fn serror(core: &mut Core) {
     core.count(Kind::Other);
     const VSE: u64 = 1 << 8;
-    // SAFETY: a virtual SError for the guest of this core; it is taken when the guest unmasks it.
-    unsafe { msr!("hcr_el2", mrs!("hcr_el2") | VSE) };
+    HCR_EL2.set(HCR_EL2.get() | VSE);
 }
 
 #[unsafe(no_mangle)]
@@ -143,9 +140,9 @@ extern "C" fn trap_aarch32(_frame: &mut Frame) {
 extern "C" fn el2_fault() -> ! {
     log::error!(
         "the hypervisor itself failed: ESR {:#x}, ELR {:#x}, FAR {:#x}",
-        mrs!("esr_el2"),
-        mrs!("elr_el2"),
-        mrs!("far_el2")
+        ESR_EL2.get(),
+        ELR_EL2.get(),
+        FAR_EL2.get()
     );
     power::off()
 }

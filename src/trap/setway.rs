@@ -4,12 +4,13 @@
 //! its memory is clean, so the first operation of a loop cleans all of it, and the rest of the loop does nothing. A
 //! loop is known by its instruction and its cache level; it starts over with the operand that it started with.
 
+use aarch64_cpu::registers::ELR_EL2;
 use arrayvec::ArrayVec;
 use partita_model::lifecycle::State;
+use tock_registers::interfaces::Readable;
 
 use crate::cache;
 use crate::core::Core;
-use crate::sysreg::mrs;
 
 /// Loops that are remembered at a time; one that is not known begins, which is safe and only slower.
 const LOOPS: usize = 8;
@@ -45,7 +46,7 @@ impl Series {
 
 /// Performs one operation; `operand` names level, set and way.
 pub fn operate(core: &mut Core, operand: u64) {
-    if !core.set_way.begins(mrs!("elr_el2"), operand) {
+    if !core.set_way.begins(ELR_EL2.get(), operand) {
         return;
     }
     let partition = core.partition;
