@@ -26,6 +26,7 @@ const WRONG_IN_FORM: &[&str] = &[
     "device-numbers",
     "direct-guaranteed",
     "direct-watchdog",
+    "kernel-folder",
     "kernel-missing",
     "kernel-number",
     "kernel-outside",

@@ -70,8 +70,8 @@ fn refusals() {
     let one = |r: MemoryRequest| place(&board, &[reserved(GIB, MIB, "the hypervisor")], &[r]).unwrap_err();
     assert_eq!(
         one(request("a", 0, 2 * GIB, None)),
-        "/partitions/a: reg: there is no room for 2 GiB: the board has 2 GiB of RAM, and its largest piece still free \
-         has 1 GiB; ask for less, here or in another partition"
+        "/partitions/a: reg: there is no room for 2 GiB: the board has 2 GiB of RAM, and no piece that is still free \
+         is that large; ask for less, here or in another partition"
     );
     assert_eq!(
         one(request("a", 0, MIB, Some(2 * GIB))),

@@ -133,8 +133,8 @@ impl fmt::Display for ErrorKind {
             K::Needs(what) => write!(f, "needs {what}; add that or remove this"),
             K::BadFileName(name) => write!(
                 f,
-                "\"{name}\" is no name for a file in the bundle; use letters, digits and ._+-/ without a leading / \
-                 and without .., and neither partitions.dtbo nor SHA256SUMS"
+                "\"{name}\" is no name for a file in the bundle; use one without folders and spaces that is neither \
+                 partitions.dtbo nor SHA256SUMS"
             ),
             K::NoSuchPartition(name, near) => {
                 write!(f, "there is no partition \"{name}\"; ")?;

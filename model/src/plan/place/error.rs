@@ -22,8 +22,6 @@ pub enum PlaceError {
         asked: u64,
         /// RAM in all.
         total: u64,
-        /// The largest piece that is still free.
-        largest: u64,
     },
     /// The bundle has no such file.
     MissingFile(String),
@@ -75,13 +73,13 @@ impl fmt::Display for PlaceError {
             Self::PinnedOverlaps(span, what, other) => {
                 write!(f, "{span} overlaps {what} at {other}; use other addresses")
             }
-            Self::NoRoom { asked, total, largest } => write!(
+            // How much is free depends on the hypervisor's size: figures of it would differ between board and host.
+            Self::NoRoom { asked, total } => write!(
                 f,
-                "there is no room for {}: the board has {} of RAM, and its largest piece still free has {}; ask for \
-                 less, here or in another partition",
+                "there is no room for {}: the board has {} of RAM, and no piece that is still free is that large; \
+                 ask for less, here or in another partition",
                 Bytes(*asked),
-                Bytes(*total),
-                Bytes(*largest)
+                Bytes(*total)
             ),
             Self::MissingFile(name) => {
                 write!(f, "there is no file {name:?}; put it beside the other images, or mend the name")

@@ -129,9 +129,8 @@ fn unpinned(
         let blocks =
             BLOCKS.iter().filter(|&&block| block <= largest_block && holds_block(&request.ipa, block));
         let Some(base) = blocks.into_iter().find_map(|&block| best_fit(&free, &request.ipa, block)) else {
-            let largest = free.iter().map(|span| span.size).max().unwrap_or(0);
             let total = ram.iter().fold(0_u64, |sum, span| sum.saturating_add(span.size));
-            return Err(refuse(request, PlaceError::NoRoom { asked: request.ipa.size, total, largest }));
+            return Err(refuse(request, PlaceError::NoRoom { asked: request.ipa.size, total }));
         };
         *slot = Some(base);
         subtract(&mut free, &PaSpan { base, size: request.ipa.size });

@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 use dtoolkit::Node;
 use dtoolkit::model::DeviceTreeNode;
 
+use crate::bundle::{OVERLAY, SUMS, is_plain_name};
 use crate::dt::{self, cells, nearest, number, properties, value};
 use crate::plan::vocabulary::Word;
 use crate::plan::{ErrorKind, PlanError};
@@ -79,11 +80,8 @@ impl<'a> Reader<'a> {
     /// A bundle file.
     pub(super) fn file(&self, property: &str) -> Result<Option<String>, PlanError> {
         let Some(name) = self.string(property)? else { return Ok(None) };
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._+-/".contains(&byte);
-        let wrong = name.is_empty()
-            || !name.bytes().all(allowed)
-            || name.split('/').any(|part| matches!(part, "" | "." | ".."))
-            || matches!(name, "partitions.dtbo" | "SHA256SUMS");
+        // What a bundle can hold, but not what Partita itself puts there.
+        let wrong = !is_plain_name(name) || matches!(name, OVERLAY | SUMS);
         match wrong {
             true => Err(self.error(property, ErrorKind::BadFileName(name.to_owned()))),
             false => Ok(Some(name.to_owned())),
