@@ -104,8 +104,8 @@ fn corrupt_overlay() {
 fn missing_file() {
     let built = Built::new();
     let mut bundle = built.bundle.clone();
-    // The member's name in its header, behind 110 bytes of which the first six are the magic number.
-    let at = built.find(b"metronome\0");
+    // The member's name stands behind its header, which ends in a checksum of zeros.
+    let at = built.find(b"00000000metronome\0") + 8;
     bundle[at..at + 9].copy_from_slice(b"metronomy");
     refused(&built.boot(&bundle), &["metronome"]);
 }

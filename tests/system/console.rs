@@ -7,8 +7,13 @@ use partita_tests::Machine;
 fn flood() {
     let changes = [("mem=16384", "test=console-flood"), ("reports=5", "reports=3")];
     let outcome = Machine::run_changed("tests/system/probe-1.dtso", &changes).to_end();
-    let lines: Vec<_> =
+    let mut lines: Vec<_> =
         outcome.lines("probe").into_iter().filter(|line| line.starts_with("flood ")).collect();
+    // A line that another partition's came into is shown again as a whole.
+    let again = |pair: &[&str]| pair[0].len() < pair[1].len() && pair[1].starts_with(pair[0]);
+    let again: Vec<bool> = lines.windows(2).map(again).chain([false]).collect();
+    let mut again = again.into_iter();
+    lines.retain(|_| again.next() == Some(false));
     outcome.check(lines.len() == 1600, &format!("1600 lines, not {}", lines.len()));
     for (index, line) in lines.iter().enumerate() {
         let wanted = format!("flood {index:06} {}", ".".repeat(51));
@@ -27,7 +32,6 @@ fn typed(row: &str) {
     let changes = [("mem=16384", test.as_str()), ("reports=5", "reports=1")];
     let mut machine = Machine::run_changed("tests/system/probe-1.dtso", &changes).start_on_terminal();
     machine.wait_for("[probe] probe: type a line");
-    machine.wait_for("summary: neighbour");
     machine.type_text("Hello, world 42\r");
     let outcome = machine.end();
     outcome.check(outcome.lines("probe").contains(&"probe: typed Hello, world 42"), "what was typed came");

@@ -28,8 +28,8 @@ pub fn start_others(env: &Env, work: fn()) -> Outcome {
 /// Waits until every other core has powered itself off.
 pub fn join(env: &Env) -> Outcome {
     for (core, affinity) in env.machine.cores.iter().enumerate().skip(1) {
-        let off = irq::within(10_000, || psci::affinity_info(*affinity, 0) == OFF);
-        ensure!(off, "core {core} is still on after 10 s");
+        let off = irq::within(60_000, || psci::affinity_info(*affinity, 0) == OFF);
+        ensure!(off, "core {core} is still on after 60 s");
     }
     Ok(())
 }

@@ -44,6 +44,8 @@ mod hcr {
     pub const IMO: u64 = 1 << 4;
     /// See [`FMO`].
     pub const AMO: u64 = 1 << 5;
+    /// REVIDR_EL1, AIDR_EL1 and, with FEAT_SME, SMIDR_EL1.
+    pub const TID1: u64 = 1 << 16;
     /// ID registers of group 3.
     pub const TID3: u64 = 1 << 18;
     /// SMC.
@@ -97,6 +99,8 @@ impl Controls {
                 | when(has(4, 0, 28), hcr::TERR)
                 | when(pauth, hcr::APK_API)
                 | when(host.field(4, 0, 56) >= 2 || host.field(4, 1, 32) == 2, hcr::EN_SCXT)
+                // SME is hidden, and CPTR_EL2 does not cover its ID register.
+                | when(has(4, 1, 24), hcr::TID1)
                 | when(host.field(4, 1, 8) >= 2, hcr::TID5),
             // TALLINT (bit 6) traps PSTATE.ALLINT where there is FEAT_NMI. All else is zero, which makes MOPS, LS64,
             // TCR2, SCTLR2, GCS, 128-bit and FPMR accesses undefined or trapped.

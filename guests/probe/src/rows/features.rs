@@ -47,7 +47,7 @@ const fn never(name: &'static str, id: Register, shift: u32, least: u64, registe
     Feature { name, id, shift, least, register, hidden: true }
 }
 
-/// Fields by DDI 0487, D24.2.
+/// Fields by DDI 0487, D24.2. Not here is what no hypervisor can hide, such as RAS's DISR_EL1 (VDISR_EL2 with AMO set).
 const FEATURES: &[Feature] = &[
     feature("SVE (ZCR_EL1)", PFR0, 32, 1, (3, 0, 1, 2, 0)),
     feature("SME (SVCR)", PFR1, 24, 1, (3, 3, 4, 2, 2)),
@@ -61,7 +61,6 @@ const FEATURES: &[Feature] = &[
     never("trace buffer (TRBLIMITR_EL1)", DFR0, 44, 1, (3, 0, 9, 11, 0)),
     never("AMU (AMCR_EL0)", PFR0, 44, 1, (3, 3, 13, 2, 0)),
     never("RAS (ERRIDR_EL1)", PFR0, 28, 1, (3, 0, 5, 3, 0)),
-    never("RAS (DISR_EL1)", PFR0, 28, 1, (3, 0, 12, 1, 1)),
     never("MPAM (MPAM1_EL1)", PFR0, 40, 1, (3, 0, 10, 5, 0)),
     never("limited ordering (LORC_EL1)", MMFR1, 16, 1, (3, 0, 10, 4, 3)),
     feature("pointer authentication (APIAKEYLO_EL1)", ISAR1, 4, 1, (3, 0, 2, 1, 0)),
