@@ -99,7 +99,8 @@ impl Drain {
     #[must_use]
     pub fn turn(&self) -> Option<Turn<'_>> {
         let free = self.taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst);
-        free.is_ok().then_some(Turn(self))
+        // Not `then_some`: it would make a turn for nobody, and drop it, which gives the holder's away.
+        free.is_ok().then(|| Turn(self))
     }
 }
 

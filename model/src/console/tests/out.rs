@@ -69,6 +69,8 @@ fn one_holder_at_a_time() {
     let (drain, rings) = three();
     let turn = drain.turn().unwrap();
     assert!(drain.turn().is_none());
+    // Having been refused changes nothing.
+    assert!(drain.turn().is_none());
     push(&drain, &rings, 0, "x\n");
     drop(turn);
     assert!(drain.is_pending());
