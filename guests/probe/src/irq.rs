@@ -227,9 +227,9 @@ pub fn settle(milliseconds: u64) {
     timer::spin(timer::frequency() / 1000 * milliseconds);
 }
 
-/// Takes the most urgent interrupt by hand, with interrupts masked; waits up to a second for it.
+/// Takes the most urgent interrupt by hand, with interrupts masked; waits up to ten seconds for it.
 pub fn take() -> Option<u32> {
-    let (start, limit) = (timer::now(), timer::frequency());
+    let (start, limit) = (timer::now(), 10 * timer::frequency());
     loop {
         if let Some(intid) = gic::acknowledge() {
             return Some(intid);

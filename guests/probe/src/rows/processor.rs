@@ -126,7 +126,7 @@ fn keep_vectors() {
     for round in 1..=50 {
         let wrong = vectors_across(seed + (u64::from(round) << 8), || {
             timer::set_virtual(timer::now() + timer::frequency() / 10_000);
-            irq::within(1000, || count(cpu::index(), intid) >= round);
+            irq::within(10_000, || count(cpu::index(), intid) >= round);
         });
         WRONG.fetch_add(wrong, Ordering::SeqCst);
     }
@@ -229,15 +229,8 @@ fn registers(_: &Env) -> Outcome {
 fn counters(_: &Env) -> Outcome {
     let (p0, v0) = (timer::physical_now(), timer::now());
     timer::spin(timer::frequency() / 100);
-    let (p1, v1) = (timer::physical_now(), timer::now());
-    let (physical, virtual_count) = (p1 - p0, v1 - v0);
-    ensure!(
-        virtual_count >= timer::frequency() / 100,
-        "the virtual count ran {virtual_count} ticks in 10 ms"
-    );
-    ensure!(
-        physical.abs_diff(virtual_count) < timer::frequency(),
-        "physical {physical}, virtual {virtual_count}"
-    );
+    let (v1, p1) = (timer::now(), timer::physical_now());
+    ensure!(v1 - v0 >= timer::frequency() / 100, "the virtual count ran {} ticks in 10 ms", v1 - v0);
+    ensure!(p1 - p0 >= v1 - v0, "the virtual count ran {} ticks, the physical one {}", v1 - v0, p1 - p0);
     Ok(())
 }

@@ -216,7 +216,7 @@ fn on_all(env: &Env) -> Outcome {
     SEEN.iter().for_each(|seen| seen.store(0, Ordering::SeqCst));
     cores::start_others(env, say_who)?;
     for (core, affinity) in env.machine.cores.iter().enumerate().skip(1) {
-        ensure!(irq::within(5000, || SEEN[core].load(Ordering::SeqCst) != 0), "core {core} did not start");
+        ensure!(irq::within(10_000, || SEEN[core].load(Ordering::SeqCst) != 0), "core {core} did not start");
         same!(SEEN[core].load(Ordering::SeqCst) & cpu::AFFINITY, *affinity, "MPIDR_EL1 of core {core}");
         same!(affinity_info(*affinity, 0), ON, "AFFINITY_INFO of core {core}");
         same!(
@@ -345,7 +345,7 @@ fn power_down(env: &Env) -> Outcome {
     let Some(affinity) = env.machine.cores.get(1) else { skip!("needs 2 cores") };
     RESULT.store(0, Ordering::SeqCst);
     same!(cpu::start(1, *affinity, suspend_self), OK, "CPU_ON of core 1");
-    ensure!(irq::within(5000, || RESULT.load(Ordering::SeqCst) != 0), "core 1 never came back");
+    ensure!(irq::within(10_000, || RESULT.load(Ordering::SeqCst) != 0), "core 1 never came back");
     same!(RESULT.load(Ordering::SeqCst), 2, "2 = it came back through its entry");
     cores::join(env)
 }

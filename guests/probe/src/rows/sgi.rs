@@ -38,7 +38,7 @@ fn to_self(_: &Env) -> Outcome {
     cpu::unmask_interrupts();
     for sgi in 0..16 {
         gic::send(sgi, 1);
-        ensure!(irq::within(1000, || count(0, sgi) == 1), "SGI {sgi} came {} times", count(0, sgi));
+        ensure!(irq::within(10_000, || count(0, sgi) == 1), "SGI {sgi} came {} times", count(0, sgi));
     }
     same!(total(0), 16, "interrupts");
     Ok(())
@@ -52,7 +52,7 @@ fn disabled(_: &Env) -> Outcome {
     same!(total(0), 0, "interrupts");
     ensure!(irq::bit(SET_PENDING, 3), "it is not pending");
     irq::enable(3);
-    ensure!(irq::within(1000, || count(0, 3) == 1), "it did not come when enabled");
+    ensure!(irq::within(10_000, || count(0, 3) == 1), "it did not come when enabled");
     Ok(())
 }
 
@@ -94,13 +94,13 @@ fn others(env: &Env) -> Outcome {
         gic::send(core as u32, target(env, core));
         all |= target(env, core);
         ensure!(
-            irq::within(2000, || count(core, core as u32) == 1),
+            irq::within(10_000, || count(core, core as u32) == 1),
             "SGI {core} did not come to core {core}"
         );
     }
     gic::send(9, all);
     for core in 1..cores {
-        ensure!(irq::within(2000, || count(core, 9) == 1), "SGI 9 did not come to core {core}");
+        ensure!(irq::within(10_000, || count(core, 9) == 1), "SGI 9 did not come to core {core}");
     }
     irq::settle(3);
     stop_listeners(env)?;
@@ -118,7 +118,7 @@ fn broadcast(env: &Env) -> Outcome {
     start_listeners(env)?;
     sgi1r(1 << 40 | 12 << 24);
     for core in 1..env.machine.cores.len() {
-        ensure!(irq::within(2000, || count(core, 12) == 1), "it did not come to core {core}");
+        ensure!(irq::within(10_000, || count(core, 12) == 1), "it did not come to core {core}");
     }
     irq::settle(3);
     stop_listeners(env)?;
@@ -183,7 +183,7 @@ fn set_pending(_: &Env) -> Outcome {
     irq::enable(5);
     cpu::unmask_interrupts();
     irq::set_bit(SET_PENDING, 5);
-    ensure!(irq::within(1000, || count(0, 5) == 1), "it did not come");
+    ensure!(irq::within(10_000, || count(0, 5) == 1), "it did not come");
     irq::settle(2);
     same!(count(0, 5), 1, "interrupts");
     Ok(())
@@ -297,7 +297,7 @@ fn burst(env: &Env) -> Outcome {
         }
         for sgi in 0..16 {
             ensure!(
-                irq::within(2000, || count(1, sgi) == round),
+                irq::within(10_000, || count(1, sgi) == round),
                 "round {round}: SGI {sgi} came {} times",
                 count(1, sgi)
             );
