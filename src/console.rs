@@ -234,12 +234,14 @@ pub fn interrupt() {
     console.pump();
 }
 
-/// After a kick: input, focus, room for output and the order to quit, for this core's partition.
-pub fn receive(core: &mut Core) {
+/// Whether the user said that everything is to stop.
+pub fn quitting() -> bool {
+    CONSOLE.get().is_some_and(|console| console.quit.load(Ordering::Acquire))
+}
+
+/// After a kick: input, focus and room for output, for this core's partition.
+pub fn receive(core: &Core) {
     let Some(console) = CONSOLE.get() else { return };
-    if console.quit.load(Ordering::Acquire) {
-        crate::life::stop(core, partita_model::lifecycle::Cause::Quit);
-    }
     let channel = &console.channels[core.partition.number];
     if !channel.shared {
         return;

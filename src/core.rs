@@ -6,8 +6,8 @@ use core::sync::atomic::AtomicU64;
 use tock_registers::interfaces::Readable;
 
 use partita_model::gic::Drained;
-use partita_model::lifecycle::State;
 use partita_model::lifecycle::exits::{Exits, Kind};
+use partita_model::lifecycle::{Cause, State};
 use partita_model::psci::Start;
 use partita_model::syndrome::inject::Features;
 
@@ -131,6 +131,9 @@ impl Core {
         if self.partition.life().is(State::Stopping) {
             self.leave();
         }
+        if console::quitting() {
+            life::stop(self, Cause::Quit);
+        }
         console::receive(self);
         self.drain();
     }
@@ -210,6 +213,13 @@ fn idle(core: &mut Core) -> ! {
     partition.lock(core.vcpu).parked += 1;
     loop {
         partition.mailbox.serve(core.vcpu);
+        if partition.life().is(State::Running) {
+            // The console's kicks come here also when this virtual CPU is off and another one runs.
+            console::receive(core);
+            if console::quitting() {
+                life::end(core, Cause::Quit);
+            }
+        }
         let mut state = partition.lock(core.vcpu);
         match partition.life().get().0 {
             State::Running => {

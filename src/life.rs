@@ -45,6 +45,12 @@ pub fn load(core: &mut Core) {
 
 /// Ends the partition, at the word of one of its own cores: the others are kicked out of the guest, this one leaves.
 pub fn stop(core: &mut Core, cause: Cause) -> ! {
+    end(core, cause);
+    core.leave()
+}
+
+/// Has all cores of the partition leave the guest; the calling one sees to itself.
+pub fn end(core: &Core, cause: Cause) {
     let partition = core.partition;
     let state = partition.lock(core.vcpu);
     // When another core said so first, its cause stands.
@@ -55,7 +61,6 @@ pub fn stop(core: &mut Core, cause: Cause) -> ! {
             gic_cpu::kick(other.mpidr);
         }
     }
-    core.leave()
 }
 
 /// The last core has left the guest: everything that the partition had set up in hardware goes back to its reset
