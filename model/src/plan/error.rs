@@ -196,6 +196,8 @@ pub enum ErrorKind {
     ConsoleInterruptTaken(u32, String),
 
     // --- the guest's tree --------------------------------------------------------------------------------------
+    /// A tree of the user's own contradicts the plan: the file, and how.
+    OwnTree(String, Box<super::TreeFault>),
     /// The partition's device tree cannot be written.
     GuestTree(crate::guest_tree::Fault),
 }

@@ -7,8 +7,10 @@ use super::{ErrorKind, Gic, PlanError, Spi};
 use crate::addr::PaSpan;
 use crate::dt::{Index, Interrupt, Registers, cell, cells, number, value};
 
-const V3: &[&str] = &["arm,gic-v3"];
-const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
+/// GICv3 and later.
+pub(super) const V3: &[&str] = &["arm,gic-v3"];
+/// GICv2.
+pub(super) const V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic"];
 
 /// The node of the GIC.
 pub(super) fn node(index: &Index<'_>) -> Option<usize> {

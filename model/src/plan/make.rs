@@ -1,14 +1,16 @@
 //! Making a plan: read the trees, read the board, read what is asked for, see whether the board can give it, place.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::devices::{Catalogue, Given, give};
+use super::own_tree::{self, Has};
 use super::place::{self, ImageRequest, MemoryRequest};
 use super::spec::Spec;
 use super::{
-    Board, Console, ErrorKind, Gic, Inputs, Memory, Partition, Plan, PlanError, Planned, overlay, rules,
+    Board, Console, Dtb, ErrorKind, Gic, Inputs, Memory, Partition, Plan, PlanError, Planned, overlay, rules,
     space, spec,
 };
 use crate::addr::Pa;
@@ -110,6 +112,19 @@ fn assemble(
             memory: &memory,
         };
         let load = place::images(inputs.files, &request)?;
+        if let Dtb::File(name) = &spec.dtb
+            && let Some(blob) = inputs.files.get(name)
+        {
+            let has = Has {
+                board: &board,
+                cpus: cpus.len(),
+                memory: &memory,
+                mmio: &given.mmio,
+                console: &console,
+            };
+            own_tree::check(blob, &has)
+                .map_err(|fault| spec.error("dtb", ErrorKind::OwnTree(name.clone(), Box::new(fault))))?;
+        }
         notes.extend(worth_knowing(&board, &spec, &given, &console));
         partitions.push(Partition {
             name: spec.name,

@@ -9,6 +9,7 @@ mod error;
 mod gic;
 mod make;
 mod overlay;
+mod own_tree;
 pub mod place;
 mod ram;
 mod rules;
@@ -18,6 +19,7 @@ mod types;
 pub mod vocabulary;
 
 pub use error::{ErrorKind, PlanError};
+pub use own_tree::TreeFault;
 pub use types::*;
 
 use dtoolkit::model::DeviceTree;

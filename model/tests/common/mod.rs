@@ -10,7 +10,7 @@ use std::sync::OnceLock;
 use partita_model::addr::PaSpan;
 use partita_model::plan::{Files, Inputs, Plan, PlanError, Planned};
 
-/// The files of tests/plans/images.
+/// The files of tests/plans/images; a source NAME.dts stands for NAME.dtb.
 pub struct Images;
 
 impl Files for Images {
@@ -19,8 +19,12 @@ impl Files for Images {
         let files = FILES.get_or_init(|| {
             let entries = fs::read_dir(plans_dir().join("images")).expect("tests/plans/images");
             let read = entries.map(|entry| {
-                let entry = entry.expect("tests/plans/images");
-                (entry.file_name().to_string_lossy().into_owned(), fs::read(entry.path()).expect("an image"))
+                let path = entry.expect("tests/plans/images").path();
+                let (path, bytes) = match path.extension().is_some_and(|extension| extension == "dts") {
+                    true => (path.with_extension("dtb"), compile(&path)),
+                    false => (path.clone(), fs::read(&path).expect("an image")),
+                };
+                (path.file_name().expect("a file").to_string_lossy().into_owned(), bytes)
             });
             read.collect()
         });

@@ -267,6 +267,7 @@ impl fmt::Display for ErrorKind {
                 "SPI {spi} is the interrupt of {device}; set console-interrupt to a number that no device of the \
                  partition uses"
             ),
+            K::OwnTree(file, fault) => write!(f, "\"{file}\": {fault}"),
             K::GuestTree(fault) => fault.fmt(f),
         }
     }

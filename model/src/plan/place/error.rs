@@ -138,7 +138,7 @@ impl fmt::Display for Bytes {
 }
 
 /// `a, b and c`.
-struct List<'a, A>(&'a [Span<A>]);
+pub(in crate::plan) struct List<'a, A>(pub(in crate::plan) &'a [Span<A>]);
 
 impl<A: Address> fmt::Display for List<'_, A> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

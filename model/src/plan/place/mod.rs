@@ -7,6 +7,7 @@ mod error;
 mod images;
 mod memory;
 
+pub(super) use error::List;
 pub use error::PlaceError;
 pub use images::{ImageRequest, images};
 pub use memory::{MemoryRequest, memory};
@@ -30,7 +31,7 @@ fn subtract<A: Address>(spans: &mut Vec<Span<A>>, taken: &Span<A>) {
 }
 
 /// Sorts spans and joins those that touch or overlap.
-fn join<A: Address + Ord>(mut spans: Vec<Span<A>>) -> Vec<Span<A>> {
+pub(super) fn join<A: Address + Ord>(mut spans: Vec<Span<A>>) -> Vec<Span<A>> {
     spans.sort_unstable();
     let mut joined: Vec<Span<A>> = Vec::with_capacity(spans.len());
     for span in spans {
