@@ -5,9 +5,12 @@
 
 mod build;
 mod console;
+mod debugger;
 mod machine;
 mod slots;
+pub mod tables;
 
 pub use build::{guest, partita, root};
 pub use console::{Console, lines_of};
+pub use debugger::Debugger;
 pub use machine::{Machine, Outcome, native, qemu};

@@ -15,6 +15,7 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use crate::console::{Console, lines_of};
+use crate::debugger::Debugger;
 use crate::slots::Slot;
 use crate::{build, guest};
 
@@ -24,6 +25,8 @@ const LIMIT: Duration = Duration::from_secs(240);
 const GRACE: Duration = Duration::from_secs(5);
 
 const QEMU: &str = "qemu-system-aarch64";
+/// The debugger's socket in the test's folder.
+const SOCKET: &str = "gdb";
 
 /// A command that dies with us, even if we are killed: by way of setpriv, where there is one.
 fn tied(program: &OsStr) -> Command {
@@ -140,6 +143,13 @@ impl Machine {
         self
     }
 
+    /// Lets [`Running::debugger`] look into it. To be said last: QEMU's own arguments end the tool's.
+    pub fn debugged(mut self) -> Machine {
+        let socket = self.folder.path().join(SOCKET);
+        self.command.args(["--", "-gdb"]).arg(format!("unix:{},server=on,wait=off", socket.display()));
+        self
+    }
+
     /// Another time limit, in seconds.
     pub fn limit(mut self, seconds: u64) -> Machine {
         self.limit = Duration::from_secs(seconds);
@@ -239,6 +249,11 @@ impl Running {
             std::thread::sleep(Duration::from_millis(20));
         }
         self.now().fail("the machine did not end in time")
+    }
+
+    /// Stops a machine that was started [`Machine::debugged`], for good, and looks into it.
+    pub fn debugger(&self) -> Debugger {
+        Debugger::connect(&self.folder.path().join(SOCKET))
     }
 
     /// The folder of the test's own files.

@@ -5,4 +5,5 @@ mod console;
 mod demo;
 mod foreign;
 mod guests;
+mod live;
 mod probe;
