@@ -4,6 +4,7 @@
 //! Tests do with it what a user would do at a shell. They never look into the tool or the hypervisor.
 
 mod build;
+mod bundle;
 mod console;
 mod debugger;
 mod machine;
@@ -11,6 +12,7 @@ mod slots;
 pub mod tables;
 
 pub use build::{guest, partita, root};
+pub use bundle::{bundle, compile};
 pub use console::{Console, lines_of};
 pub use debugger::Debugger;
 pub use machine::{Machine, Outcome, native, qemu};

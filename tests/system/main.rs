@@ -7,3 +7,4 @@ mod foreign;
 mod guests;
 mod live;
 mod probe;
+mod words;

@@ -80,3 +80,15 @@ fn reset() {
     outcome.check(starts == 1, "the neighbour started once");
     neighbour_noticed_nothing(&outcome);
 }
+
+/// A partition whose cores do nothing but exit to the hypervisor: the neighbour's ticks come all the same.
+#[test]
+fn hog() {
+    let changes = [("mem=16384", "test=hog")];
+    let outcome = Machine::run_changed("tests/system/probe-2.dtso", &changes).to_end();
+    outcome.check(outcome.lines("probe").contains(&"probe: hog ok"), "the hog came to its end");
+    neighbour_noticed_nothing(&outcome);
+    let first = outcome.log.find("summary: probe").unwrap_or(0);
+    let reports = outcome.log[..first].matches("[neighbour] tick ").count();
+    outcome.check(reports >= 3, "the neighbour reported meanwhile");
+}

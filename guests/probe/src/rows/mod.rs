@@ -5,6 +5,7 @@ mod faults;
 mod features;
 mod flight;
 mod gic;
+mod hog;
 mod interrupts;
 mod memory;
 mod processor;
@@ -27,5 +28,6 @@ pub const GROUPS: &[Group] = &[
     Group { name: "processor", rows: processor::ROWS },
     Group { name: "console", rows: console::ROWS },
     Group { name: "alone", rows: console::ALONE },
+    Group { name: "alone", rows: hog::ALONE },
     Group { name: "alone", rows: reset::ALONE },
 ];

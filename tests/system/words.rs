@@ -1,0 +1,68 @@
+//! What the host refuses, the hypervisor refuses with the same words: every bad plan of tests/plans, booted.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use partita_tests::{bundle, compile, partita, qemu, root};
+use tempfile::TempDir;
+
+/// The hypervisor's image, from any good plan.
+fn image(folder: &Path) -> PathBuf {
+    let plan = root().join("platforms/qemu-virt/unikernels.dtso");
+    let built = Command::new(partita()).args(["-q", "build"]).arg(plan).arg("-o").arg(folder).status();
+    assert!(built.expect("partita can be run").success(), "partita build");
+    folder.join("partita-image")
+}
+
+/// All that the plans may name.
+fn files() -> Vec<(String, Vec<u8>)> {
+    let images = std::fs::read_dir(root().join("tests/plans/images")).expect("the plans' images are there");
+    let read = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.expect("the folder can be read").path();
+        let name = path.file_name().and_then(|name| name.to_str()).expect("names are text").to_owned();
+        (name, std::fs::read(path).expect("the images can be read"))
+    };
+    images.map(read).collect()
+}
+
+#[test]
+fn bad_plans() {
+    let folder = TempDir::new().expect("a folder for the test");
+    let (image, files) = (image(folder.path()), files());
+    let plans = std::fs::read_dir(root().join("tests/plans")).expect("tests/plans is there");
+    let mut plans: Vec<_> = plans.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    plans.retain(|path| path.extension().is_some_and(|extension| extension == "expected"));
+    plans.sort();
+    assert!(plans.len() >= 40, "{} bad plans", plans.len());
+    let mut wrong = Vec::new();
+    for expected in plans {
+        let words = std::fs::read_to_string(&expected).expect("the expectation can be read");
+        let path = folder.path().join("bad.cpio");
+        let bad = bundle(&compile(&expected.with_extension("dtso")), &files);
+        std::fs::write(&path, bad).expect("the test's folder takes files");
+        let outcome = qemu(&image, Some(&path)).limit(60).to_end();
+        let wanted = format!("error: {}", words.trim());
+        if !outcome.lines("partita").contains(&wanted.as_str()) || outcome.log.contains("\n[") {
+            wrong.push(format!(
+                "{}\n  wanted: {wanted}\n  console: {}",
+                expected.display(),
+                outcome.log.trim()
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{} plans are refused otherwise:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+/// Entered at EL1, and on a board whose interrupt controller it does not know: one message, nothing started.
+#[test]
+fn wrong_machines() {
+    let folder = TempDir::new().expect("a folder for the test");
+    let image = image(folder.path());
+    let bundle = folder.path().join("bundle.cpio");
+    let mut machine = qemu(&image, Some(&bundle)).args(&["-M", "virt,virtualization=off"]).start();
+    machine.wait_for("partita: error: entered at EL1");
+    drop(machine);
+    let outcome = qemu(&image, Some(&bundle)).args(&["-M", "gic-version=2"]).limit(60).to_end();
+    outcome.check(outcome.log.contains("partita: error: /intc@8000000: "), "the error names the node");
+    outcome.check(!outcome.log.contains("\n["), "nothing was started");
+}
