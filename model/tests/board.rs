@@ -99,6 +99,8 @@ fn a_bus_with_ranges_and_spin_tables() {
     assert_eq!(
         reserved,
         [
+            (span(0, 0x1000), "the release address of /cpus/cpu@0"),
+            (span(0, 0x1000), "the release address of /cpus/cpu@1"),
             (span(0, 0x1000), "a memory reservation of the firmware"),
             (span(0x1_0000, 0x1001), "/reserved-memory/atf@10000")
         ]

@@ -31,6 +31,15 @@ impl Board {
         uart(&Index::new(tree))
     }
 
+    /// The board's RAM, before anything else of the tree was looked at.
+    ///
+    /// # Errors
+    ///
+    /// As [`Board::new`]'s, where the tree's memory nodes are malformed or absent.
+    pub fn memory(tree: &DeviceTree) -> Result<Vec<PaSpan>, PlanError> {
+        ram::ram(&Index::new(tree), &[])
+    }
+
     /// How firmware is called for PSCI, before anything else of the tree was looked at.
     #[must_use]
     pub fn conduit(tree: &DeviceTree) -> Option<Conduit> {
@@ -55,16 +64,27 @@ impl Board {
         occupied: &[Reserved],
     ) -> Result<Self, PlanError> {
         let psci = psci(index);
+        let cpus = cpus(index, psci.is_some())?;
+        let occupied: Vec<Reserved> =
+            occupied.iter().cloned().chain(cpus.iter().filter_map(mailbox)).collect();
         Ok(Self {
-            cpus: cpus(index, psci.is_some())?,
+            cpus,
             ram: ram::ram(index, given_ram)?,
-            reserved: ram::reserved(tree, index, occupied)?,
+            reserved: ram::reserved(tree, index, &occupied)?,
             gic: gic::gic(index)?,
             uart: uart(index),
             psci,
             timer_ppis: timer(index)?,
         })
     }
+}
+
+/// Where a core waits that is woken through a spin table. One that no partition owns waits there for ever, at the
+/// hypervisor's level: who could write there would have it.
+fn mailbox(cpu: &Cpu) -> Option<Reserved> {
+    let CpuEnable::SpinTable(release) = cpu.enable else { return None };
+    let span = PaSpan::new(release, 8)?.pages();
+    Some(Reserved { span, what: alloc::format!("the release address of {}", cpu.path) })
 }
 
 fn lacks(what: &'static str) -> PlanError {
