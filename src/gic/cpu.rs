@@ -34,18 +34,19 @@ pub fn reset_virtual() {
     for index in 0..lrs.count() {
         lrs.write(index, 0);
     }
-    let priority_bits = (mrs!("ich_vtr_el2") >> 29 & 7) + 1;
+    // ICH_VTR_EL2.PREbits, which may be fewer than PRIbits.
+    let preemption_bits = (mrs!("ich_vtr_el2") >> 26 & 7) + 1;
     // SAFETY: this core's virtual interface, while its guest does not run. Active-priority registers beyond the first
-    // exist only with more than five priority bits (12.4.1).
+    // exist only with more than five preemption bits, and are UNDEFINED else (12.4.1).
     unsafe {
         msr!("ich_vmcr_el2", 0);
         msr!("ich_ap0r0_el2", 0);
         msr!("ich_ap1r0_el2", 0);
-        if priority_bits >= 6 {
+        if preemption_bits >= 6 {
             msr!("ich_ap0r1_el2", 0);
             msr!("ich_ap1r1_el2", 0);
         }
-        if priority_bits >= 7 {
+        if preemption_bits >= 7 {
             msr!("ich_ap0r2_el2", 0);
             msr!("ich_ap1r2_el2", 0);
             msr!("ich_ap0r3_el2", 0);

@@ -37,9 +37,10 @@ impl Distributor {
 
     /// Brings it to a known state: every SPI disabled, idle, in Group 1, with EL2's priority; forwarding on.
     pub fn init(self) {
-        self.0.write(CTLR, 0);
+        // ARE stays if it is set: to clear it is UNPREDICTABLE (IHI 0069, 12.9.4).
+        self.0.write(CTLR, self.0.read(CTLR) & CTLR_ARE);
         self.wait();
-        for word in 1..self.lines() as usize / 32 {
+        for word in 1..(self.lines() as usize).div_ceil(32) {
             self.0.write(ICENABLER + 4 * word, !0);
             self.0.write(ICPENDR + 4 * word, !0);
             self.0.write(ICACTIVER + 4 * word, !0);
