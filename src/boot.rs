@@ -174,8 +174,7 @@ fn prepare_all(
     // A partition may own the UART when no console is shared; then EL2 falls silent once partitions run.
     let kept =
         uart.filter(|uart| !plan.partitions.iter().any(|p| p.mmio.iter().any(|m| m.overlaps(&uart.span))));
-    let firmware = power::workarounds();
-    let machine = Machine { dist, redists, uart: kept.map(|uart| uart.span), firmware, bundle: span, shared };
+    let machine = Machine { dist, redists, uart: kept.map(|uart| uart.span), bundle: span, shared };
     let maintenance =
         Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
     board::set(distributor, maintenance, kept.and_then(|uart| uart.intid).unwrap_or(0));

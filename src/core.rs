@@ -56,13 +56,7 @@ unsafe extern "C" {
 
 impl Core {
     /// The block of one core; it becomes that core's with [`Core::adopt`].
-    pub fn new(
-        partition: &'static Partition,
-        vcpu: usize,
-        stage1: Stage1,
-        view: View,
-        emergency: usize,
-    ) -> Self {
+    pub fn new(partition: &'static Partition, vcpu: usize, stage1: Stage1, emergency: usize) -> Self {
         Self {
             ready: partition.vcpus[vcpu].ready.as_ptr(),
             ready_count: 0,
@@ -72,7 +66,7 @@ impl Core {
             vcpu,
             stage1,
             features: Features::default(),
-            view,
+            view: View::default(),
             set_way: Default::default(),
         }
     }
@@ -96,6 +90,7 @@ impl Core {
     fn adopt(&mut self) {
         self.features =
             Features::new(mrs!("id_aa64pfr0_el1"), mrs!("id_aa64pfr1_el1"), mrs!("id_aa64mmfr1_el1"));
+        self.view = View::of_this_core();
         // SAFETY: the tables were made for this core and are in use already (boot.S); activating them again lets the
         // window be opened and closed. The registers are EL2's own controls over a guest that does not run yet.
         unsafe {

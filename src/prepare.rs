@@ -12,7 +12,6 @@ use partita_model::bundle::Bundle;
 use partita_model::gic::{Config, DIST_SIZE, REDIST_SIZE, Spi, Vgic};
 use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
 use partita_model::psci::Start;
-use partita_model::smccc::Firmware;
 use partita_model::stage2::{self, Kind, Mapping, Shape, Tables};
 
 use crate::core::Core;
@@ -23,7 +22,7 @@ use crate::layout::{self, PAGE};
 use crate::mmu::{self, Stage1};
 use crate::partition::{Image, Partition, Setup, Vcpu};
 use crate::status;
-use crate::traps::{self, View};
+use crate::traps;
 
 /// What the first core found of the machine.
 #[derive(Debug)]
@@ -34,8 +33,6 @@ pub struct Machine {
     pub redists: Vec<Option<PaSpan>>,
     /// The UART's registers.
     pub uart: Option<PaSpan>,
-    /// What firmware answers of its workarounds.
-    pub firmware: Firmware,
     /// Where the bundle lies.
     pub bundle: PaSpan,
     /// What every core maps: statuses and the console's rings.
@@ -205,7 +202,7 @@ pub fn core(
             stage1.add_read_only(bundle_address(machine.bundle), machine.bundle.pages());
         }
         let emergency = heap::pages(1, PAGE) + PAGE;
-        Box::leak(Box::new(Core::new(partition, vcpu, stage1, View::new(machine.firmware), emergency)))
+        Box::leak(Box::new(Core::new(partition, vcpu, stage1, emergency)))
     })
 }
 

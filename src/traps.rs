@@ -1,14 +1,15 @@
 //! What EL2 traps, and what a guest finds in EL1's registers when it starts. The values come from the model, which
 //! hides in the ID registers what is trapped here.
 
-use aarch64_cpu::registers::MIDR_EL1;
+use aarch64_cpu::registers::{HCR_EL2, MIDR_EL1};
 use core::arch::asm;
-use tock_registers::interfaces::Readable;
+use tock_registers::interfaces::{Readable, Writeable};
 
 use partita_model::idregs::controls::Controls;
 use partita_model::idregs::{Guest, Host};
-use partita_model::smccc::{Firmware, Mitigations};
+use partita_model::smccc::Mitigations;
 
+use crate::power;
 use crate::sysreg::{mrs, msr};
 
 macro_rules! id_registers {
@@ -36,8 +37,8 @@ pub fn host() -> Host {
     })
 }
 
-/// What the guest on this core finds, and what calls it may make.
-#[derive(Debug)]
+/// What the guest on this core finds, and what calls it may make. Cores of one board may differ.
+#[derive(Debug, Default)]
 pub struct View {
     /// Its ID registers.
     pub ids: Guest,
@@ -47,11 +48,19 @@ pub struct View {
 
 impl View {
     /// Of the calling core.
-    pub fn new(firmware: Firmware) -> Self {
-        let host = host();
+    pub fn of_this_core() -> Self {
+        let (host, firmware) = (host(), power::workarounds());
         let mitigations = Mitigations::new(MIDR_EL1.get(), host.get(4, 0), host.get(4, 1), firmware);
         Self { ids: Guest::new(&host, true), mitigations }
     }
+}
+
+/// HCR_EL2.VSE: a virtual SError is pending for the guest of this core.
+const VSE: u64 = 1 << 8;
+
+/// Gives the guest of this core a virtual SError, which it takes when it unmasks it.
+pub fn pend_serror() {
+    HCR_EL2.set(HCR_EL2.get() | VSE);
 }
 
 /// Physical address bits of the calling core, at most 48 (ID_AA64MMFR0_EL1.PARange).
@@ -96,6 +105,10 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
             msr!("s3_4_c3_c1_4", 0);
             msr!("s3_4_c3_c1_5", 0);
         }
+        if host.field(4, 0, 28) != 0 {
+            // VSESR_EL2 (FEAT_RAS): the syndrome of a virtual SError, UNKNOWN out of reset.
+            msr!("s3_4_c5_c2_3", 0);
+        }
         if let Some(value) = controls.mpam2 {
             msr!("s3_4_c10_c5_0", value);
         }
@@ -110,8 +123,10 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
 
 /// Brings what a guest can change at EL1 and EL0 to a state that depends on nobody who ran here before.
 pub fn reset_el1() {
-    // SAFETY: no guest runs on this core. SCTLR_EL1: RES1 bits and everything off (DDI 0487, SCTLR_EL1).
+    // SAFETY: no guest runs on this core. SCTLR_EL1: RES1 bits and everything off (DDI 0487, SCTLR_EL1). A virtual
+    // SError that was not taken was for who ran here before.
     unsafe {
+        HCR_EL2.set(HCR_EL2.get() & !VSE);
         msr!("sctlr_el1", 0x30d0_0800);
         msr!("tcr_el1", 0);
         msr!("ttbr0_el1", 0);

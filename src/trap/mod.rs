@@ -7,14 +7,14 @@ mod memory;
 pub mod setway;
 mod system;
 
-use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, HCR_EL2, SPSR_EL2};
+use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, SPSR_EL2};
 use partita_model::syndrome::{Trap, inject::Exception};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
 use crate::gic::cpu::{self, Lrs};
 use crate::gic::{KICK, SPECIAL};
-use crate::{board, console, life, power};
+use crate::{board, console, life, power, traps};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 
@@ -95,9 +95,10 @@ extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
         }
         intid if intid == board::uart_intid() => {
             console::interrupt();
-            console::receive(core);
             cpu::drop_priority(intid);
             cpu::deactivate(intid);
+            console::receive(core);
+            core.refresh();
         }
         intid => {
             let irq = {
@@ -116,8 +117,7 @@ extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
 /// An SError taken while the guest ran: it is this partition's doing, so its guest gets it (HCR_EL2.VSE).
 fn serror(core: &mut Core) {
     core.count(Kind::Other);
-    const VSE: u64 = 1 << 8;
-    HCR_EL2.set(HCR_EL2.get() | VSE);
+    traps::pend_serror();
 }
 
 #[unsafe(no_mangle)]

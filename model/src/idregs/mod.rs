@@ -273,7 +273,7 @@ impl Host {
 }
 
 /// The ID registers that one partition sees on one core.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Guest([u64; SLOTS]);
 
 impl Guest {
