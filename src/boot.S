@@ -107,6 +107,7 @@ primary_start:
 primary_virtual:
 	ldr	x1, =__boot_stack_top
 	mov	sp, x1
+	bl	set_vectors
 	ldr	x1, =__bss_start
 	ldr	x2, =__bss_end
 1:	cmp	x1, x2
@@ -146,6 +147,8 @@ secondary_start:
 	b	mmu_on
 
 secondary_virtual:
+	bl	set_vectors
+	msr	tpidr_el2, x28			// its block, with the emergency stack
 	mov	x0, x26
 	mov	x1, x27
 	mov	x2, x28
@@ -168,6 +171,17 @@ switch_stage1:
 park:
 	wfi
 	b	park
+
+// From the first instruction with translation on, a fault is EL2's own to report: VBAR_EL2 and TPIDR_EL2 (no block yet:
+// vectors.S then stays on the stack it has) are UNKNOWN out of reset.
+set_vectors:
+	cmp	x19, #2
+	b.ne	1f
+	ldr	x1, =vectors
+	msr	vbar_el2, x1
+	msr	tpidr_el2, xzr
+	isb
+1:	ret
 
 // Notes the exception level and brings HCR_EL2 to a known state: EL1 is AArch64, E2H = 0 where that can be.
 look_around:
