@@ -11,6 +11,7 @@ extern crate alloc;
 mod board;
 mod boot;
 mod cache;
+mod clock;
 mod console;
 mod core;
 mod early;

@@ -4,6 +4,8 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use partita_model::plan::UartKind;
 
+use crate::clock::Deadline;
+
 /// PL011 registers (DDI 0183, section 3.2).
 mod pl011 {
     pub const DR: usize = 0x00;
@@ -94,8 +96,8 @@ pub fn has_room() -> bool {
 /// Writes a byte. It waits for room only where the caller has not asked [`has_room`]: the first core at boot, and the
 /// last words of a machine.
 pub fn put(byte: u8) {
-    while !has_room() {
-        core::hint::spin_loop();
+    if !has_room() {
+        wait(has_room);
     }
     if present() {
         write(if is_mini() { mini::IO } else { pl011::DR }, byte.into());
@@ -133,10 +135,23 @@ pub fn interrupts(input: bool, output: bool) {
 
 /// Waits until the last byte has left.
 pub fn drain() {
+    wait(|| {
+        if is_mini() { read(mini::LSR) & mini::LSR_IDLE != 0 } else { read(pl011::FR) & pl011::FR_BUSY == 0 }
+    });
+}
+
+/// Waits for the UART. One that does nothing for a second (its clock is off, or the other end holds it by flow control)
+/// is taken for absent from then on: no word is worth a machine that hangs.
+fn wait(ready: impl Fn() -> bool) {
     if !present() {
-    } else if is_mini() {
-        while read(mini::LSR) & mini::LSR_IDLE == 0 {}
-    } else {
-        while read(pl011::FR) & pl011::FR_BUSY != 0 {}
+        return;
+    }
+    let deadline = Deadline::after_seconds(1);
+    while !ready() {
+        if deadline.passed() {
+            BASE.store(0, Ordering::Release);
+            return;
+        }
+        core::hint::spin_loop();
     }
 }

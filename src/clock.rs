@@ -1,0 +1,32 @@
+//! Time, to bound what EL2 waits for. It never waits on a guest's word.
+
+use core::arch::asm;
+
+use crate::sysreg::mrs;
+
+/// A moment after which waiting is given up.
+#[derive(Clone, Copy, Debug)]
+pub struct Deadline(u64);
+
+impl Deadline {
+    /// So many seconds from now, by the system counter. Firmware that did not set CNTFRQ_EL0 gets the architecture's
+    /// 1 GHz (DDI 0487, D12.1.2), so that the wait is too long rather than too short.
+    pub fn after_seconds(seconds: u64) -> Self {
+        let frequency = match mrs!("cntfrq_el0") & 0xffff_ffff {
+            0 => 1_000_000_000,
+            told => told,
+        };
+        Self(now().saturating_add(seconds * frequency))
+    }
+
+    /// Whether it is later than that.
+    pub fn passed(self) -> bool {
+        now() > self.0
+    }
+}
+
+fn now() -> u64 {
+    // SAFETY: a barrier: the counter is read after what came before (DDI 0487, D12.2.2).
+    unsafe { asm!("isb", options(nostack, preserves_flags)) };
+    mrs!("cntpct_el0")
+}
