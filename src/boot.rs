@@ -20,7 +20,7 @@ use crate::mmu::Stage1;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
-use crate::{board, cache, console, early, heap, power, print, uart};
+use crate::{board, cache, console, early, heap, muster, power, print, uart};
 
 type Refusal = Box<dyn core::error::Error>;
 
@@ -126,11 +126,20 @@ fn bundle_span(firmware: &dtoolkit::model::DeviceTree) -> Result<PaSpan, Refusal
     let (start, end) = dt::initrd(firmware).ok_or(
         "/chosen: no linux,initrd-start and linux,initrd-end; load the bundle as the initial RAM disk",
     )?;
-    if start < end {
-        Ok(Span::between(Pa(start), Pa(end)))
+    if start >= end {
+        let what =
+            alloc::format!("/chosen: linux,initrd-start {start:#x} is not below linux,initrd-end {end:#x}");
+        return Err(what.into());
+    }
+    let span = Span::between(Pa(start), Pa(end));
+    // Before it is mapped: what is behind other addresses may not answer at all.
+    if Board::memory(firmware)?.iter().any(|ram| ram.contains_span(&span)) {
+        Ok(span)
     } else {
-        Err(alloc::format!("/chosen: linux,initrd-start {start:#x} is not below linux,initrd-end {end:#x}")
-            .into())
+        Err(alloc::format!(
+            "/chosen: linux,initrd-start and -end say {span}, which is not all RAM; load the bundle into RAM"
+        )
+        .into())
     }
 }
 
@@ -250,17 +259,28 @@ fn start_all(
     SECONDARIES[0].store(layout::pa_of(table.as_ptr() as usize).0, Ordering::Relaxed);
     SECONDARIES[1].store(table.len() as u64, Ordering::Relaxed);
     // Secondaries read this, the tables and their blocks with caches off or by table walks: all of it is in the image.
-    cache::flush(layout::IMAGE, layout::image_end() - layout::IMAGE);
-    console::start();
-    let mut own = None;
+    // Between its data and the boot stack lie boot.S's tables and a guard page, which are not mapped any more: DC CIVAC
+    // there would fault (DDI 0487, "Faults and cache maintenance instructions"). The tables are read by walks only.
+    let stack = layout::boot_guard() + PAGE;
+    cache::flush(layout::IMAGE, layout::data_end() - layout::IMAGE);
+    cache::flush(stack, layout::image_end() - stack);
+    let (mut own, mut started) = (None, 0);
     for (index, core) in cores {
         let cpu = &plan.board.cpus[index];
         if cpu.mpidr == here {
             own = Some(core);
         } else {
             start_core(cpu, tables)?;
+            started += 1;
+            if !muster::await_cores(started) {
+                return Err(
+                    alloc::format!("{}: firmware started this core, but it did not come", cpu.path).into()
+                );
+            }
         }
     }
+    console::start();
+    muster::go();
     Ok(match own {
         Some(core) => core,
         // A boot core that no partition owns has nothing left to do.

@@ -98,6 +98,8 @@ pub fn start() {
         && let Some(console) = CONSOLE.get()
     {
         board::distributor().claim(board::uart_intid());
+        // Both kinds of UART hold their line until they are served; firmware may have left anything here.
+        let _ = board::distributor().set_edge(board::uart_intid(), false);
         console.route();
         uart::interrupts(true, false);
         board::distributor().enable(board::uart_intid());

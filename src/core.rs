@@ -19,7 +19,7 @@ use crate::mmu::Stage1;
 use crate::partition::Partition;
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
-use crate::{board, console, layout, life};
+use crate::{board, console, layout, life, muster};
 
 /// What a core keeps for itself. TPIDR_EL2 points to it; vectors.S knows the first four fields.
 #[repr(C)]
@@ -192,6 +192,7 @@ extern "C" fn core_main(core: *mut Core) -> ! {
     // SAFETY: boot.S passes the block that was made for this core.
     let core = unsafe { &mut *core };
     core.adopt();
+    muster::report();
     idle(core)
 }
 

@@ -20,6 +20,7 @@ mod heap;
 mod layout;
 mod life;
 mod mmu;
+mod muster;
 mod partition;
 mod power;
 mod prepare;
