@@ -11,7 +11,7 @@ use partita_abi::psci;
 use partita_model::addr::{Pa, PaSpan, Span};
 use partita_model::bundle::{Bundle, OVERLAY};
 use partita_model::dt;
-use partita_model::plan::{self, Board, CpuEnable, Inputs, Plan, Planned, Reserved};
+use partita_model::plan::{self, Board, CpuEnable, Inputs, Movable, Plan, Planned, Reserved};
 
 use crate::core::Core;
 use crate::heap::Arena;
@@ -97,11 +97,10 @@ fn boot(tree: PaSpan) -> Result<&'static mut Core, Refusal> {
     let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(start, span.size as usize) };
     let bundle = Bundle::parse(bytes)?;
 
-    let keep = |span: PaSpan, what: &str| Reserved { span: span.pages(), what: what.into() };
     let occupied = [
-        keep(layout::image(), "the hypervisor"),
-        keep(span, "the bundle"),
-        keep(tree, "the firmware's tree"),
+        Reserved::movable(layout::image(), Movable::Hypervisor),
+        Reserved::movable(span, Movable::Bundle),
+        Reserved::movable(tree, Movable::Tree),
     ];
     let overlay = bundle.get(OVERLAY);
     if overlay.is_some() {
@@ -109,6 +108,14 @@ fn boot(tree: PaSpan) -> Result<&'static mut Core, Refusal> {
     }
     let inputs = Inputs { tree: blob, overlay, files: &bundle, ram: &[], occupied: &occupied };
     let Planned { plan, tree: merged } = Plan::new(&inputs)?;
+    if let Some(plan::Move { what, from, .. }) = plan.moves.first() {
+        let what = what.words();
+        return Err(alloc::format!(
+            "memory is pinned to where {what} lies ({from}), and moving that away is not supported yet; use other \
+             addresses for host-base"
+        )
+        .into());
+    }
     for name in bundle.names().filter(|name| *name != OVERLAY && is_used(&plan, name)) {
         bundle.check(name)?;
     }

@@ -48,7 +48,7 @@ pub enum Command {
     /// Show what can be given to a partition: paths, registers, interrupts, and what must go with them
     Devices(Devices),
     /// Check a plan: print it, or what is wrong with it
-    Check(PlanArgs),
+    Check(CheckCommand),
     /// Show cores, memory, devices and interrupts per partition, as a table, JSON or a drawing
     Plan(PlanCommand),
     /// Write the device tree that one partition will get
@@ -104,6 +104,17 @@ pub struct Devices {
     /// The board.
     #[command(flatten)]
     pub board: BoardArgs,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `partita check`
+#[derive(Debug, Args)]
+pub struct CheckCommand {
+    /// The plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
     /// As JSON
     #[arg(long)]
     pub json: bool,

@@ -3,7 +3,7 @@
 //! places them elsewhere is checked again by EL2 itself.
 
 use partita_model::addr::{Pa, PaSpan};
-use partita_model::plan::Reserved;
+use partita_model::plan::{Movable, Reserved};
 
 const MIB: u64 = 1 << 20;
 
@@ -31,13 +31,12 @@ pub fn occupied(ram: &[PaSpan], sizes: Sizes) -> Vec<Reserved> {
     let bundle = bundle.next_multiple_of(0x1000);
     let tree = bundle.saturating_add(sizes.bundle).next_multiple_of(2 * MIB);
     let pieces = [
-        (image, sizes.image, "the hypervisor"),
-        (bundle, sizes.bundle, "the bundle"),
-        (tree, sizes.tree, "the firmware's tree"),
+        (image, sizes.image, Movable::Hypervisor),
+        (bundle, sizes.bundle, Movable::Bundle),
+        (tree, sizes.tree, Movable::Tree),
     ];
-    let reserved = |(at, size, what): (u64, u64, &str)| {
-        Some(Reserved { span: PaSpan::new(Pa(at), size)?.pages(), what: what.to_owned() })
-    };
+    let reserved =
+        |(at, size, what): (u64, u64, Movable)| Some(Reserved::movable(PaSpan::new(Pa(at), size)?, what));
     pieces.into_iter().filter_map(reserved).collect()
 }
 

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::session::Session;
 use crate::table::Table;
+use crate::ui::Ui;
 
 /// A size as people read it.
 pub fn size(bytes: u64) -> String {
@@ -49,6 +50,11 @@ fn tree(session: &Session, index: usize) -> String {
     }
 }
 
+/// Shows what the user should know of a plan although it stops nothing: said about the data, not part of it.
+pub fn notes(session: &Session, ui: Ui) {
+    session.plan.notes.iter().for_each(|note| ui.note(note));
+}
+
 /// The whole plan as text.
 pub fn text(session: &Session) -> String {
     let plan = &session.plan;
@@ -61,11 +67,9 @@ pub fn text(session: &Session) -> String {
     section("partitions", &partitions(session));
     section("cores", &cores(plan));
     section("memory", &memory(session));
+    section("moved at boot", &moves(plan));
     section("devices", &devices(plan));
     section("images", &images(plan));
-    for note in &plan.notes {
-        text.push_str(&format!("note: {note}\n"));
-    }
     text.truncate(text.trim_end().len());
     text.push('\n');
     text
@@ -121,6 +125,15 @@ fn memory(session: &Session) -> Table {
     let mut table = Table::new(&["host", "size", "used by", "seen by the guest at"]);
     for (span, user, seen) in rows {
         table.row([span.to_string(), size(span.size), user, seen]);
+    }
+    table
+}
+
+/// What EL2 moves out of the way of pinned memory.
+fn moves(plan: &Plan) -> Table {
+    let mut table = Table::new(&["what", "from", "to"]);
+    for step in &plan.moves {
+        table.row([step.what.words().to_owned(), step.from.to_string(), step.to.to_string()]);
     }
     table
 }
@@ -215,10 +228,14 @@ pub fn json(session: &Session) -> Value {
         "uart": plan.board.uart.as_ref().map(|uart| &uart.path),
     });
     let partitions = plan.partitions.iter().map(|partition| partition_json(plan, partition));
+    let moves = plan.moves.iter().map(|step| {
+        json!({ "what": step.what.words(), "from": Range::from(step.from), "to": Range::from(step.to) })
+    });
     json!({
         "schema": 1,
         "board": board,
         "partitions": partitions.collect::<Vec<_>>(),
+        "moves": moves.collect::<Vec<_>>(),
         "notes": plan.notes,
     })
 }

@@ -166,7 +166,7 @@ fn a_server_without_uart() {
 
 #[test]
 fn ram_from_the_caller_and_what_is_occupied() {
-    let bundle = Reserved { span: span(0x8000_0000, 0x100), what: "the bundle".into() };
+    let bundle = Reserved::fixed(span(0x8000_0000, 0x100), "the bundle");
     let ram = [span(0x4000_0000, 0x1000), span(0x4000_1000, 0x1000), span(0x5000_0800, 0x900)];
     let board = Board::new(&tree(SERVER), &ram, std::slice::from_ref(&bundle)).unwrap();
     assert_eq!(board.ram, [span(0x4000_0000, 0x2000), span(0x5000_1000, 0)][..1]);

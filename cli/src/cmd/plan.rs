@@ -18,5 +18,6 @@ pub fn plan(args: &PlanCommand, ui: Ui) -> Outcome<()> {
     if args.json {
         return print(format!("{:#}\n", report::json(&session)).as_bytes());
     }
+    report::notes(&session, ui);
     if args.svg.is_none() { print(report::text(&session).as_bytes()) } else { Ok(()) }
 }

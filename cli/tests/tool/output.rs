@@ -21,6 +21,49 @@ fn json_keeps_its_schema() {
 }
 
 #[test]
+fn what_makes_room_for_pinned_memory_is_shown() {
+    let world = World::new();
+    let plan = fs::read_to_string(world.path("plans/good.dtso")).expect("a plan");
+    let pinned = plan.replacen("0x4000000>;", "0x4000000>;\n\t\t\t\thost-base;", 1);
+    world.write("plans/pinned.dtso", pinned.as_bytes());
+    let (text, err) = world.expect(0, "check pinned.dtso --platform qemu-virt");
+    assert_eq!(err, "");
+    let lines: Vec<_> = text.lines().skip_while(|line| *line != "moved at boot").take(4).collect();
+    let expected = [
+        "moved at boot",
+        "  what            from                   to",
+        "  the hypervisor  0x40200000-0x405fffff  0x7fc00000-0x7fffffff",
+        "",
+    ];
+    assert_eq!(lines, expected, "{text}");
+    let (json, _) = world.expect(0, "check pinned.dtso --platform qemu-virt --json");
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let range = |base| serde_json::json!({ "base": base, "size": 0x40_0000 });
+    let step = serde_json::json!({
+        "what": "the hypervisor", "from": range("0x40200000"), "to": range("0x7fc00000"),
+    });
+    assert_eq!(value["moves"], serde_json::json!([step]));
+}
+
+#[test]
+fn notes_are_said_about_the_data_and_no_part_of_it() {
+    let world = World::new();
+    let plan = fs::read_to_string(world.path("plans/good.dtso")).expect("a plan");
+    let noted = plan.replacen("cpus = <0 1>;", "cpus = <0 1>;\n\t\t\tstop = \"best-effort\";", 1);
+    world.write("plans/noted.dtso", noted.as_bytes());
+    const NOTE: &str = "first: stop is guaranteed, not only best-effort, because interrupts are mediated";
+    for command in ["check", "plan"] {
+        let (out, err) = world.expect(0, &format!("{command} noted.dtso --platform qemu-virt"));
+        assert_eq!(err, format!("note: {NOTE}\n"), "{command}");
+        expected("good.txt", &out);
+        let (out, err) = world.expect(0, &format!("{command} noted.dtso --platform qemu-virt --json"));
+        assert_eq!(err, "", "{command}");
+        let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(value["notes"], serde_json::json!([NOTE]), "{command}");
+    }
+}
+
+#[test]
 fn devices_are_listed_with_their_mates() {
     let (out, _) = World::new().expect(0, "devices --platform qemu-virt");
     expected("devices.txt", &out);

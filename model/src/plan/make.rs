@@ -7,13 +7,12 @@ use alloc::vec::Vec;
 
 use super::devices::{Catalogue, Given, give};
 use super::own_tree::{self, Has};
-use super::place::{self, ImageRequest, MemoryRequest};
+use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
-    Board, Console, Dtb, ErrorKind, Gic, Inputs, Memory, Partition, Plan, PlanError, Planned, overlay, rules,
-    space, spec,
+    Board, Console, Dtb, ErrorKind, Gic, Inputs, Memory, Move, Partition, Plan, PlanError, Planned, overlay,
+    rules, space, spec,
 };
-use crate::addr::Pa;
 use crate::dt::Index;
 
 impl Plan {
@@ -46,11 +45,11 @@ impl Plan {
                 consoles.push(space::console(&board, spec, given)?);
             }
             rules::supported(&specs)?;
-            let memory = memory(&board, &specs)?;
+            let (memory, moves) = memory(&mut board, &specs)?;
             let shares = cores.into_iter().zip(given).zip(consoles).zip(memory);
             let shares =
                 shares.map(|(((cpus, given), console), memory)| Share { cpus, given, console, memory });
-            assemble(inputs, board, specs.into_iter().zip(shares))?
+            assemble(inputs, board, moves, specs.into_iter().zip(shares))?
         };
         Ok(Planned { plan, tree })
     }
@@ -63,8 +62,8 @@ fn devices(index: &Index<'_>, board: &Board, specs: &[Spec]) -> Result<Vec<Given
     give(&Catalogue::new(index, board, shared), board, specs)
 }
 
-/// Where each partition's RAM is.
-fn memory(board: &Board, specs: &[Spec]) -> Result<Vec<Vec<Memory>>, PlanError> {
+/// Where each partition's RAM is, and what makes room for it; the board is told of the new places.
+fn memory(board: &mut Board, specs: &[Spec]) -> Result<(Vec<Vec<Memory>>, Vec<Move>), PlanError> {
     let entries = || specs.iter().flat_map(|spec| &spec.memory);
     let requests: Vec<MemoryRequest> = entries()
         .map(|entry| MemoryRequest {
@@ -74,15 +73,17 @@ fn memory(board: &Board, specs: &[Spec]) -> Result<Vec<Vec<Memory>>, PlanError> 
             pin: entry.pin,
         })
         .collect();
-    let placed: Vec<Pa> = place::memory(&board.ram, &board.reserved, &requests)?;
-    let mut placed = placed.into_iter();
-    Ok(specs
-        .iter()
-        .map(|spec| {
-            let entries = spec.memory.iter().zip(placed.by_ref());
-            entries.map(|(entry, pa)| Memory { ipa: entry.ipa, pa, numa: entry.numa }).collect()
-        })
-        .collect())
+    let Placement { memory, moves } = place::memory(&board.ram, &board.reserved, &requests)?;
+    for entry in &mut board.reserved {
+        entry.span = place::after(&moves, entry);
+    }
+    board.reserved.sort_by_key(|entry| entry.span);
+    let mut placed = memory.into_iter();
+    let of = |spec: &Spec| {
+        let entries = spec.memory.iter().zip(placed.by_ref());
+        entries.map(|(entry, pa)| Memory { ipa: entry.ipa, pa, numa: entry.numa }).collect()
+    };
+    Ok((specs.iter().map(of).collect(), moves))
 }
 
 /// What a partition gets of the board.
@@ -96,6 +97,7 @@ struct Share {
 fn assemble(
     inputs: &Inputs<'_>,
     board: Board,
+    moves: Vec<Move>,
     shares: impl Iterator<Item = (Spec, Share)>,
 ) -> Result<Plan, PlanError> {
     let mut notes = Vec::new();
@@ -147,7 +149,7 @@ fn assemble(
             guest_tree: spec.guest_tree,
         });
     }
-    Ok(Plan { board, partitions, notes })
+    Ok(Plan { board, partitions, moves, notes })
 }
 
 /// What the user should know of a partition although it stops nothing.

@@ -37,7 +37,7 @@ pub struct Inputs<'a> {
     pub files: &'a dyn Files,
     /// RAM as firmware will hand it over; empty: what the tree's memory nodes say.
     pub ram: &'a [PaSpan],
-    /// What lies in RAM already and has to stay: the hypervisor, the bundle, the firmware's tree.
+    /// What lies in RAM already: the hypervisor, the bundle, the firmware's tree.
     pub occupied: &'a [Reserved],
 }
 

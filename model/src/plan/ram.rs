@@ -1,7 +1,5 @@
 //! RAM and what is reserved in it, as the firmware's tree and the caller say.
 
-use alloc::borrow::ToOwned;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use dtoolkit::model::DeviceTree;
@@ -77,7 +75,11 @@ pub(super) fn reserved(
         let base = Pa(entry.address());
         // One that wraps is taken to reach to the end.
         let span = PaSpan::new(base, entry.size()).unwrap_or_else(|| Span::between(base, Pa(u64::MAX)));
-        reserved.push(Reserved { span, what: "a memory reservation of the firmware".to_string() });
+        // Boot loaders reserve what they load: that is known better already, and may move.
+        let loaded = |entry: &Reserved| entry.movable.is_some() && entry.span.contains_span(&span);
+        if !occupied.iter().any(loaded) {
+            reserved.push(Reserved::fixed(span, "a memory reservation of the firmware"));
+        }
     }
     if let Some(parent) = index.find("/reserved-memory") {
         for (number, entry) in index.entries().iter().enumerate() {
@@ -86,9 +88,7 @@ pub(super) fn reserved(
             }
             match index.registers(number) {
                 Registers::Mapped(spans) => {
-                    reserved.extend(
-                        spans.iter().map(|span| Reserved { span: *span, what: entry.path.to_owned() }),
-                    );
+                    reserved.extend(spans.iter().map(|span| Reserved::fixed(*span, entry.path.as_str())));
                 }
                 Registers::Bad | Registers::OffBus => {
                     let want = "base and size of the reserved range, and `ranges;` in /reserved-memory";

@@ -12,6 +12,9 @@ pub struct Plan {
     pub board: Board,
     /// The partitions, in the order of the overlay. Their index is the partition's number; VMID = index + 1.
     pub partitions: Vec<Partition>,
+    /// What EL2 has to move out of the way of pinned memory before it loads a partition. They may be done in any order:
+    /// no destination overlaps anything's old place. [`Board::reserved`] has the places after the moves.
+    pub moves: Vec<Move>,
     /// What the user should know although it stops nothing.
     pub notes: Vec<String>,
 }
@@ -75,6 +78,56 @@ pub struct Reserved {
     pub span: PaSpan,
     /// In words, for messages: "the hypervisor", "the bundle", "/reserved-memory/secmon@10000000", ...
     pub what: String,
+    /// Whether EL2 can move it out of the way of pinned memory, and as what.
+    pub movable: Option<Movable>,
+}
+
+impl Reserved {
+    /// What stays where it is.
+    #[must_use]
+    pub fn fixed(span: PaSpan, what: impl Into<String>) -> Self {
+        Self { span, what: what.into(), movable: None }
+    }
+
+    /// What EL2 can move; whole pages.
+    #[must_use]
+    pub fn movable(span: PaSpan, what: Movable) -> Self {
+        Self { span: span.pages(), what: what.words().into(), movable: Some(what) }
+    }
+}
+
+/// What the boot loader put into RAM for EL2.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Movable {
+    /// The hypervisor itself.
+    Hypervisor,
+    /// The bundle.
+    Bundle,
+    /// The firmware's tree.
+    Tree,
+}
+
+impl Movable {
+    /// In words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Hypervisor => "the hypervisor",
+            Self::Bundle => "the bundle",
+            Self::Tree => "the firmware's tree",
+        }
+    }
+}
+
+/// Something that has to be elsewhere before partitions are loaded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Move {
+    /// What.
+    pub what: Movable,
+    /// The whole pages where it lies.
+    pub from: PaSpan,
+    /// Where it goes: as many pages, from a multiple of 2 MiB on.
+    pub to: PaSpan,
 }
 
 /// The physical interrupt controller.

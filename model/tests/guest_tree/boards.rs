@@ -113,6 +113,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
             clear_memory: ClearMemory::Always,
             guest_tree: None,
         }],
+        moves: vec![],
         notes: vec![],
     }
 }

@@ -16,6 +16,8 @@ pub enum PlaceError {
     PinnedOutsideRam(PaSpan, Vec<PaSpan>),
     /// Pinned memory meets something: where it should be, what it meets, and where that is.
     PinnedOverlaps(PaSpan, String, PaSpan),
+    /// Pinned memory lies where something is that has to make room and cannot: where it should be, and what is there.
+    CannotMove(PaSpan, &'static str),
     /// No hole in RAM is large enough.
     NoRoom {
         /// Bytes asked for.
@@ -73,6 +75,11 @@ impl fmt::Display for PlaceError {
             Self::PinnedOverlaps(span, what, other) => {
                 write!(f, "{span} overlaps {what} at {other}; use other addresses")
             }
+            Self::CannotMove(span, what) => write!(
+                f,
+                "{span} takes the place of {what}, and no other RAM has room for that; use other addresses, or ask for \
+                 less, here or in another partition"
+            ),
             // How much is free depends on the hypervisor's size: figures of it would differ between board and host.
             Self::NoRoom { asked, total } => write!(
                 f,

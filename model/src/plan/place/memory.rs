@@ -8,9 +8,10 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
+use super::moves::moves;
 use super::{PlaceError, join, subtract};
 use crate::addr::{IpaSpan, PAGE, Pa, PaSpan};
-use crate::plan::{ErrorKind, PlanError, Reserved};
+use crate::plan::{ErrorKind, Movable, Move, PlanError, Reserved};
 
 /// A piece of guest memory that needs a place.
 #[derive(Clone, Debug)]
@@ -28,34 +29,52 @@ pub struct MemoryRequest {
 /// Block sizes of stage 2, the largest first.
 const BLOCKS: [u64; 3] = [1 << 30, 2 << 20, PAGE];
 
-/// Gives each request a physical base, in the order of the requests.
+/// Where memory goes, and what makes room for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Placement {
+    /// A physical base for each request, in their order.
+    pub memory: Vec<Pa>,
+    /// What has to be moved first.
+    pub moves: Vec<Move>,
+}
+
+/// Gives each request a physical base.
 ///
-/// Pinned ones come first and must lie in RAM, clear of what is reserved and of each other. The others follow, the
-/// largest first, each into the smallest hole that it fits into, congruent to its guest address modulo the largest
-/// block that it could use. When they do not all fit so, the whole is tried again with smaller blocks.
+/// Pinned ones come first and must lie in RAM, clear of what is reserved for good and of each other; what else they
+/// meet is moved. The others follow, around what was moved, the largest first, each into the smallest hole that it
+/// fits into, congruent to its guest address modulo the largest block that it could use. When they do not all fit so,
+/// the whole is tried again with smaller blocks.
 pub fn memory(
     ram: &[PaSpan],
     reserved: &[Reserved],
     requests: &[MemoryRequest],
-) -> Result<Vec<Pa>, PlanError> {
+) -> Result<Placement, PlanError> {
     // Only whole pages of RAM can be given, and no page that holds a reserved byte.
     let ram: Vec<PaSpan> = join(ram.to_vec()).iter().map(whole_pages).filter(|span| span.size > 0).collect();
     let mut free = ram.clone();
-    for entry in reserved.iter().filter(|entry| entry.span.size > 0) {
+    for entry in reserved.iter().filter(|entry| entry.movable.is_none() && entry.span.size > 0) {
         subtract(&mut free, &entry.span.pages());
     }
     let mut placed = Vec::new();
+    let mut pins = Vec::new();
     for request in requests {
         let base = match request.pin {
             None => None,
             Some(pin) => {
                 let span =
                     pinned(&ram, reserved, requests, request, pin).map_err(|why| refuse(request, why))?;
-                subtract(&mut free, &span);
+                pins.push(span);
                 Some(pin)
             }
         };
         placed.push(base);
+    }
+    let moves = moves(&free, reserved, &pins).map_err(|(what, from)| no_home(requests, what, from))?;
+    for pin in &pins {
+        subtract(&mut free, pin);
+    }
+    for entry in reserved.iter().filter(|entry| entry.movable.is_some() && entry.span.size > 0) {
+        subtract(&mut free, &after(&moves, entry).pages());
     }
     let mut order: Vec<usize> = (0..requests.len()).collect();
     order.sort_by_key(|&index| Reverse(requests.get(index).map(|request| request.ipa.size)));
@@ -67,7 +86,25 @@ pub fn memory(
             break;
         }
     }
-    result
+    result.map(|memory| Placement { memory, moves })
+}
+
+/// Where something is after the moves.
+pub(in crate::plan) fn after(moves: &[Move], entry: &Reserved) -> PaSpan {
+    let moved = moves.iter().find(|step| Some(step.what) == entry.movable && step.from == entry.span.pages());
+    moved.map_or(entry.span, |step| step.to)
+}
+
+/// The first request that is pinned to the place of something that cannot go elsewhere is to blame.
+fn no_home(requests: &[MemoryRequest], what: Movable, from: PaSpan) -> PlanError {
+    let pinned = |request: &MemoryRequest| Some(PaSpan { base: request.pin?, size: request.ipa.size });
+    let found = requests
+        .iter()
+        .find_map(|request| Some((request, pinned(request)?)).filter(|(_, pin)| pin.overlaps(&from)));
+    match found {
+        Some((request, pin)) => refuse(request, PlaceError::CannotMove(pin, what.words())),
+        None => PlanError::node("/", ErrorKind::Place(Box::new(PlaceError::CannotMove(from, what.words())))),
+    }
 }
 
 fn refuse(request: &MemoryRequest, why: PlaceError) -> PlanError {
@@ -101,7 +138,7 @@ fn pinned(
         true => Err(PlaceError::PinnedOverlaps(span, what.into(), *other)),
         false => Ok(()),
     };
-    for entry in reserved.iter().filter(|entry| entry.span.size > 0) {
+    for entry in reserved.iter().filter(|entry| entry.movable.is_none() && entry.span.size > 0) {
         overlaps(&entry.span.pages(), &entry.what)?;
     }
     // Those before this one: of two that overlap, the later is to blame.

@@ -6,11 +6,13 @@
 mod error;
 mod images;
 mod memory;
+mod moves;
 
 pub(super) use error::List;
 pub use error::PlaceError;
 pub use images::{ImageRequest, images};
-pub use memory::{MemoryRequest, memory};
+pub(super) use memory::after;
+pub use memory::{MemoryRequest, Placement, memory};
 
 use alloc::vec::Vec;
 
