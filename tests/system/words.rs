@@ -14,13 +14,16 @@ fn image(folder: &Path) -> PathBuf {
     folder.join("partita-image")
 }
 
-/// All that the plans may name.
+/// All that the plans may name; a source NAME.dts stands for NAME.dtb.
 fn files() -> Vec<(String, Vec<u8>)> {
     let images = std::fs::read_dir(root().join("tests/plans/images")).expect("the plans' images are there");
     let read = |entry: std::io::Result<std::fs::DirEntry>| {
-        let path = entry.expect("the folder can be read").path();
+        let source = entry.expect("the folder can be read").path();
+        let tree = source.extension().is_some_and(|extension| extension == "dts");
+        let path = if tree { source.with_extension("dtb") } else { source.clone() };
         let name = path.file_name().and_then(|name| name.to_str()).expect("names are text").to_owned();
-        (name, std::fs::read(path).expect("the images can be read"))
+        let bytes = if tree { Ok(compile(&source)) } else { std::fs::read(&source) };
+        (name, bytes.expect("the images can be read"))
     };
     images.map(read).collect()
 }
