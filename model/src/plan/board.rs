@@ -84,7 +84,7 @@ impl Board {
 fn mailbox(cpu: &Cpu) -> Option<Reserved> {
     let CpuEnable::SpinTable(release) = cpu.enable else { return None };
     let span = PaSpan::new(release, 8)?.pages();
-    Some(Reserved { span, what: alloc::format!("the release address of {}", cpu.path) })
+    Some(Reserved::fixed(span, alloc::format!("the release address of {}", cpu.path)))
 }
 
 fn lacks(what: &'static str) -> PlanError {
