@@ -3,10 +3,12 @@
 //
 // x19 = exception level of entry   x20 = device tree (first core)   x21 = 1 where HCR_EL2.E2H cannot be cleared
 // x22 = physical address of the image   x24, x25 = AP[1] and execute-never bits of the translation regime
+// x26, x27 = where EL2 moved the bundle to (0: it did not)
 
 .equ	PAGE_COMMON, (1 << 10) | (3 << 8) | (1 << 2) | 3	// AF, inner shareable, AttrIndx 1, page (DDI 0487 D8.3)
 .equ	BLOCK_COMMON, (1 << 10) | (3 << 8) | (1 << 2) | 1
 .equ	READ_ONLY, 1 << 7
+.equ	RESTARTED, 0x70617274697461	// "partita": in x3, EL2 started itself anew at another address
 
 .section .head, "ax"
 .global _head
@@ -25,6 +27,10 @@ _head:
 primary_start:
 	msr	daifset, #0xf
 	mov	x20, x0
+	ldr	x4, =RESTARTED
+	cmp	x3, x4
+	csel	x26, x1, xzr, eq
+	csel	x27, x2, xzr, eq
 	bl	look_around
 	adrp	x22, _head
 
@@ -114,10 +120,20 @@ primary_virtual:
 	b.hs	2f
 	stp	xzr, xzr, [x1], #16
 	b	1b
-2:	mov	x0, x20
+2:	ldr	x1, =__data_start
+	ldr	x2, =__data_end
+	ldr	x3, =__data_copy
+3:	cmp	x1, x2
+	b.hs	4f
+	ldp	x4, x5, [x1], #16
+	stp	x4, x5, [x3], #16
+	b	3b
+4:	mov	x0, x20
 	mov	x1, x22
 	mov	x2, x19
 	mov	x3, x21
+	mov	x4, x26
+	mov	x5, x27
 	bl	boot_main
 	b	park
 
@@ -218,6 +234,17 @@ invalidate_tables:
 	dsb	sy
 	ret
 
+// restart(tree, bundle, bundle's end, entry, boot tables, physical address of `cold`): starts an image at another
+// physical address as a boot loader would. It leaves through boot.S's own tables, which have `cold` at its own address.
+.global restart
+restart:
+	msr	ttbr0_el2, x4
+	isb
+	tlbi	alle2
+	dsb	nsh
+	isb
+	br	x5
+
 // Turns translation and caches on and continues at x30, an address of the linked range.
 .balign 1024
 mmu_on:
@@ -280,4 +307,15 @@ mmu_on:
 	msr	sctlr_el3, x5
 	isb
 	ret
+.global cold
+cold:
+	ldr	x6, =0x30c50830			// RES1: MMU and caches off
+	msr	sctlr_el2, x6
+	isb
+	ic	iallu
+	dsb	nsh
+	isb
+	mov	x7, x3
+	ldr	x3, =RESTARTED
+	br	x7
 	.ltorg

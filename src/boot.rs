@@ -20,18 +20,21 @@ use crate::mmu::Stage1;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
-use crate::{board, cache, console, early, heap, muster, power, print, uart};
+use crate::{board, cache, console, early, heap, muster, power, print, relocate, uart};
 
 type Refusal = Box<dyn core::error::Error>;
 
 /// Called by boot.S with translation and caches on: the physical addresses of the device tree and of the image, the
-/// exception level of entry, and whether HCR_EL2.E2H cannot be cleared.
+/// exception level of entry, whether HCR_EL2.E2H cannot be cleared, and where the bundle is if EL2 moved it itself.
 #[unsafe(no_mangle)]
-extern "C" fn boot_main(tree: u64, image: u64, level: u64, e2h: u64) -> ! {
+extern "C" fn boot_main(tree: u64, image: u64, level: u64, e2h: u64, bundle: u64, bundle_end: u64) -> ! {
     layout::set_image(Pa(image));
     heap::init();
     print::init();
-    let outcome = first_words(Pa(tree), level, e2h != 0).and_then(boot);
+    let outcome = {
+        let moved = (bundle != 0).then(|| Span::between(Pa(bundle), Pa(bundle_end)));
+        first_words(Pa(tree), level, e2h != 0).and_then(|tree| boot(tree, moved))
+    };
     match outcome {
         Ok(core) => become_core(core),
         Err(refusal) => {
@@ -41,17 +44,21 @@ extern "C" fn boot_main(tree: u64, image: u64, level: u64, e2h: u64) -> ! {
     }
 }
 
+/// Bytes of a flattened tree's header (Devicetree Specification, 5.2).
+const HEADER: usize = 40;
+
 /// Finds the UART, and refuses what can never work.
 fn first_words(tree: Pa, level: u64, e2h: bool) -> Result<PaSpan, Refusal> {
-    let va = early::map(0, tree, false, level, e2h);
+    let va = early::map(0, tree, HEADER, false, level, e2h);
     // SAFETY: mapped just now, at least 2 MiB from here; firmware's tree does not change.
-    let header = unsafe { core::slice::from_raw_parts(va as *const u8, 40) };
+    let header = unsafe { core::slice::from_raw_parts(va as *const u8, HEADER) };
     let size = dt::total_size(header)?;
+    early::map(0, tree, size, false, level, e2h);
     // SAFETY: as above; `total_size` is at most dt::MAX_TREE, 2 MiB.
     let blob = unsafe { core::slice::from_raw_parts(va as *const u8, size) };
     let firmware = dt::parse(blob)?;
     if let Some(found) = Board::stdout(&firmware) {
-        uart::init(early::map(1, found.span.base, true, level, e2h), found.kind);
+        uart::init(early::map(1, found.span.base, PAGE, true, level, e2h), found.kind);
     }
     power::set_conduit(Board::conduit(&firmware));
     match level {
@@ -73,7 +80,7 @@ fn entered_elsewhere(level: u64) -> Refusal {
 }
 
 /// Everything up to the first core's own block; the other cores run by then.
-fn boot(tree: PaSpan) -> Result<&'static mut Core, Refusal> {
+fn boot(tree: PaSpan, moved: Option<PaSpan>) -> Result<&'static mut Core, Refusal> {
     // Leaked: tables that are in use are never dropped.
     let tables = Box::leak(Box::new(Stage1::new()));
     tables.add_boot();
@@ -90,7 +97,7 @@ fn boot(tree: PaSpan) -> Result<&'static mut Core, Refusal> {
         uart::init(tables.add_device(uart.span), uart.kind);
     }
 
-    let span = bundle_span(&firmware)?;
+    let span = moved.map_or_else(|| bundle_span(&firmware), Ok)?;
     tables.add_read_only(prepare::bundle_address(span), span.pages());
     let start = prepare::bundle_address(span) as *const u8;
     // SAFETY: mapped just now; the bundle lies in memory that the plan keeps from partitions.
@@ -108,13 +115,14 @@ fn boot(tree: PaSpan) -> Result<&'static mut Core, Refusal> {
     }
     let inputs = Inputs { tree: blob, overlay, files: &bundle, ram: &[], occupied: &occupied };
     let Planned { plan, tree: merged } = Plan::new(&inputs)?;
-    if let Some(plan::Move { what, from, .. }) = plan.moves.first() {
-        let what = what.words();
-        return Err(alloc::format!(
-            "memory is pinned to where {what} lies ({from}), and moving that away is not supported yet; use other \
-             addresses for host-base"
-        )
-        .into());
+    if relocate::is_needed(&plan.moves) {
+        if moved.is_some() {
+            return Err("the plan wants the hypervisor or the bundle moved again; this is a defect".into());
+        }
+        for step in &plan.moves {
+            log::info!("{} moves from {} to {}", step.what.words(), step.from, step.to);
+        }
+        relocate::start_anew(tables, tree.base, span, bytes, &plan.moves);
     }
     for name in bundle.names().filter(|name| *name != OVERLAY && is_used(&plan, name)) {
         bundle.check(name)?;
@@ -188,8 +196,7 @@ fn prepare_all(
         shared
     });
     // A partition may own the UART when no console is shared; then EL2 falls silent once partitions run.
-    let kept =
-        uart.filter(|uart| !plan.partitions.iter().any(|p| p.mmio.iter().any(|m| m.overlaps(&uart.span))));
+    let kept = uart.filter(|_| plan.uart_owner().is_none());
     let machine = Machine { dist, redists, uart: kept.map(|uart| uart.span), bundle: span, shared };
     let maintenance =
         Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
@@ -204,9 +211,6 @@ fn prepare_all(
         }
     }
     audit(plan, &cores)?;
-    if kept.is_none() {
-        uart::release();
-    }
     Ok(cores)
 }
 
@@ -287,6 +291,9 @@ fn start_all(
         }
     }
     console::start();
+    if plan.uart_owner().is_some() {
+        uart::release();
+    }
     muster::go();
     Ok(match own {
         Some(core) => core,

@@ -14,7 +14,7 @@ use partita_model::syndrome::inject::Features;
 use crate::gic::cpu::{self, Lrs};
 use crate::gic::hw::Physical;
 use crate::gic::redist::Redistributor;
-use crate::gic::{KICK, SPECIAL};
+use crate::gic::{KICK, LAST_SPECIAL, SPECIAL};
 use crate::mmu::Stage1;
 use crate::partition::Partition;
 use crate::sysreg::{mrs, msr};
@@ -254,7 +254,7 @@ fn wait() {
     sleep();
     loop {
         let intid = cpu::acknowledge();
-        if intid >= SPECIAL {
+        if (SPECIAL..=LAST_SPECIAL).contains(&intid) {
             break;
         }
         cpu::drop_priority(intid);

@@ -35,6 +35,9 @@ unsafe extern "C" {
     static __rodata_end: u8;
     static __boot_tables: u8;
     static __boot_guard: u8;
+    static __data_start: u8;
+    static __data_end: u8;
+    static __data_copy: u8;
     static __heap_start: u8;
     static __heap_end: u8;
     static __image_end: u8;
@@ -91,6 +94,11 @@ pub fn boot_guard() -> usize {
 /// The tables that boot.S made.
 pub fn boot_tables() -> usize {
     symbol!(__boot_tables)
+}
+
+/// Where initialised data begins, its size, and where the copy of it as it was loaded is.
+pub fn initialised() -> (usize, usize, usize) {
+    (symbol!(__data_start), symbol!(__data_end) - symbol!(__data_start), symbol!(__data_copy))
 }
 
 /// The boot heap.

@@ -81,6 +81,7 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
     }
     state.terminal.reset();
     drop(state);
+    console::receive(core);
     if status::one_is_off() {
         console::settle();
         status::summarize();

@@ -25,6 +25,7 @@ mod partition;
 mod power;
 mod prepare;
 mod print;
+mod relocate;
 mod status;
 mod sysreg;
 mod trap;

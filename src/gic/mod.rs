@@ -15,6 +15,8 @@ const KICK_PRIORITY: u8 = 0x80;
 
 /// First INTID of the special ones, 1020 to 1023 (IHI 0069, 2.2.1).
 pub const SPECIAL: u32 = 1020;
+/// The last of them; what lies above is an extended or locality-specific interrupt, which Partita enables nowhere.
+pub const LAST_SPECIAL: u32 = 1023;
 
 /// A frame of registers that this core maps.
 #[derive(Clone, Copy, Debug)]

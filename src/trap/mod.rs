@@ -7,13 +7,16 @@ mod memory;
 pub mod setway;
 mod system;
 
+use core::sync::atomic::{AtomicBool, Ordering};
+
+use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, SPSR_EL2};
 use partita_model::syndrome::{Trap, inject::Exception};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
 use crate::gic::cpu::{self, Lrs};
-use crate::gic::{KICK, SPECIAL};
+use crate::gic::{KICK, LAST_SPECIAL, SPECIAL};
 use crate::{board, console, life, power, traps};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
@@ -77,8 +80,10 @@ extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
     // SAFETY: once per exit, here.
     let core = unsafe { Core::current() };
     core.count(Kind::Irq);
+    // The acknowledge has to be complete before the model looks at active bits through the distributor (IHI 0069, 4.1).
+    barrier::dsb(barrier::SY);
     match intid as u32 {
-        SPECIAL.. => {}
+        SPECIAL..=LAST_SPECIAL => {}
         KICK => {
             cpu::drop_priority(KICK);
             cpu::deactivate(KICK);
@@ -138,6 +143,11 @@ extern "C" fn trap_aarch32(_frame: &mut Frame) {
 /// An exception taken from EL2: a defect of the hypervisor itself.
 #[unsafe(no_mangle)]
 extern "C" fn el2_fault() -> ! {
+    static DYING: AtomicBool = AtomicBool::new(false);
+    if DYING.swap(true, Ordering::AcqRel) {
+        // Saying it failed too.
+        power::park();
+    }
     log::error!(
         "the hypervisor itself failed: ESR {:#x}, ELR {:#x}, FAR {:#x}",
         ESR_EL2.get(),

@@ -95,3 +95,21 @@ fn three_partitions() {
     machine.wait_for("[linux] cpus=2");
     machine.wait_until("5 reports of the metronome", |log| log.matches("[metronome] tick ").count() >= 5);
 }
+
+/// The hypervisor, the bundle and the tree lie where two partitions' memory is pinned: they move, and nothing is lost.
+#[test]
+fn one_to_one() {
+    let outcome = Machine::run("tests/system/one-to-one.dtso").to_end();
+    outcome.check(outcome.status == Some(0), "exit status 0");
+    for what in ["the hypervisor", "the bundle"] {
+        let moved = outcome.log.lines().any(|line| line.starts_with(&format!("partita: {what} moves from ")));
+        outcome.check(moved, &format!("{what} moved"));
+    }
+    let passed = outcome
+        .lines("two")
+        .iter()
+        .any(|line| line.starts_with("probe: done ") && line.contains(" 0 failed"));
+    outcome.check(passed, "the probe finds its memory as it should be");
+    let reports = outcome.lines("one").iter().filter(|line| line.starts_with("tick ")).count();
+    outcome.check(reports == 2, "two reports of the metronome");
+}

@@ -19,6 +19,15 @@ pub struct Plan {
     pub notes: Vec<String>,
 }
 
+impl Plan {
+    /// The partition that owns the board's UART, if one does: then EL2 prints nothing once partitions run.
+    #[must_use]
+    pub fn uart_owner(&self) -> Option<&Partition> {
+        let uart = self.board.uart.as_ref()?.span;
+        self.partitions.iter().find(|partition| partition.mmio.iter().any(|given| given.overlaps(&uart)))
+    }
+}
+
 /// What the hypervisor itself needs of the board.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Board {
