@@ -109,3 +109,14 @@ fn missing_file() {
     bundle[at..at + 9].copy_from_slice(b"metronomy");
     refused(&built.boot(&bundle), &["metronome"]);
 }
+
+/// A boot loader that enters below EL2: the registers that a hypervisor needs are not there, nor PSCI to power off.
+#[test]
+fn entered_at_el1() {
+    let built = Built::new();
+    let mut machine = qemu(&built.image(), None).args(&["-machine", "virtualization=off"]).limit(60).start();
+    machine.wait_for("partita: error: entered at EL1, but a hypervisor runs at EL2; ");
+    machine.wait_for("parked");
+    let outcome = machine.now();
+    outcome.check(outcome.log.lines().count() < 5, "no endless output");
+}
