@@ -1,6 +1,5 @@
 //! A partition's beginning and end, on its own cores.
 
-use partita_model::addr::{Pa, Span};
 use partita_model::lifecycle::Cause;
 use spin::mutex::SpinMutexGuard;
 
@@ -21,17 +20,10 @@ pub fn load(core: &mut Core) {
         });
     }
     for (source, target) in &partition.image.pieces {
-        core.stage1.window(*target, |bytes, done| {
-            let done = done as usize;
-            bytes.copy_from_slice(&source[done..done + bytes.len()]);
-        });
+        core.stage1.copy(source, target.base);
     }
     if let Some((tree, at)) = &partition.image.tree {
-        let target = Span { base: Pa(at.base.0), size: tree.len() as u64 };
-        core.stage1.window(target, |bytes, done| {
-            let done = done as usize;
-            bytes.copy_from_slice(&tree[done..done + bytes.len()]);
-        });
+        core.stage1.copy(tree, at.base);
     }
     cache::invalidate_instructions();
     let mut state = partition.lock(core.vcpu);

@@ -204,6 +204,14 @@ impl Stage1 {
         }
     }
 
+    /// Copies bytes to physical memory through the window.
+    pub fn copy(&mut self, from: &[u8], to: Pa) {
+        self.window(PaSpan { base: to, size: from.len() as u64 }, |bytes, done| {
+            let done = done as usize;
+            bytes.copy_from_slice(&from[done..done + bytes.len()]);
+        });
+    }
+
     /// Pages that these tables map, and the first leaf that touches any of these ranges: the audit.
     pub fn audit(&self, forbidden: &[PaSpan]) -> Result<u64, PaSpan> {
         let (mut pages, mut found) = (0, None);

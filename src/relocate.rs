@@ -2,7 +2,7 @@
 //! they are copied to where the plan wants them, and EL2 starts anew there, as a boot loader would start it: nothing of
 //! its state has to be moved, and the second start makes the same plan without a move.
 
-use partita_model::addr::{Pa, PaSpan, Span};
+use partita_model::addr::{Pa, PaSpan};
 use partita_model::plan::{Movable, Move};
 
 use crate::mmu::Stage1;
@@ -26,7 +26,7 @@ pub fn start_anew(tables: &mut Stage1, tree: Pa, bundle: PaSpan, bytes: &[u8], m
     if let Some(base) = to(Movable::Bundle) {
         let offset = bundle.base.0 & (layout::PAGE as u64 - 1);
         bundle.base = Pa(base.0 + offset);
-        copy(tables, bytes, bundle.base);
+        tables.copy(bytes, bundle.base);
     }
     if let Some(base) = to(Movable::Hypervisor) {
         copy_image(tables, base);
@@ -44,14 +44,6 @@ pub fn start_anew(tables: &mut Stage1, tree: Pa, bundle: PaSpan, bytes: &[u8], m
     }
 }
 
-/// Copies bytes that are mapped to physical memory that nobody uses, cleaned to the point of coherency.
-fn copy(tables: &mut Stage1, from: &[u8], to: Pa) {
-    tables.window(Span { base: to, size: from.len() as u64 }, |bytes, done| {
-        let done = done as usize;
-        bytes.copy_from_slice(&from[done..done + bytes.len()]);
-    });
-}
-
 /// Copies the image as it was loaded. What it writes before it reads (bss, heap, stacks) is left out.
 fn copy_image(tables: &mut Stage1, to: Pa) {
     let (start, size, pristine) = layout::initialised();
@@ -62,6 +54,6 @@ fn copy_image(tables: &mut Stage1, to: Pa) {
             core::slice::from_raw_parts(pristine as *const u8, size),
         )
     };
-    copy(tables, code, to);
-    copy(tables, data, Pa(to.0 + (start - layout::IMAGE) as u64));
+    tables.copy(code, to);
+    tables.copy(data, Pa(to.0 + (start - layout::IMAGE) as u64));
 }
