@@ -3,12 +3,12 @@
 use super::bank::bits;
 use super::hw::{Hw, ListRegisters, Word};
 use super::registers::{self, Register, WordRegister};
-use super::{Access, Ctx, Vgic};
+use super::{Access, Ctx, Version, Vgic};
 
 /// GICD_CTLR.ARE and DS, both fixed at 1: affinity routing, one security state (IHI 0069, 12.9.4).
 const ARE_DS: u64 = 1 << 4 | 1 << 6;
 /// GICD_IROUTER.Interrupt_Routing_Mode.
-const IRM: u64 = 1 << 31;
+pub(super) const IRM: u64 = 1 << 31;
 /// GICD_IROUTER's fields: Aff3, the mode, Aff2..0.
 const ROUTE_MASK: u64 = 0xff << 32 | IRM | 0xff_ffff;
 
@@ -19,31 +19,43 @@ impl Vgic {
         access: Access,
         ctx: &mut Ctx<H, L>,
     ) -> u64 {
-        let Some((register, byte)) = registers::decode(registers::DISTRIBUTOR, offset, access.width) else {
-            return 0;
+        let rows = match self.version {
+            Version::V2 => registers::DISTRIBUTOR_V2,
+            Version::V3 => registers::DISTRIBUTOR,
+        };
+        let Some((register, byte)) = registers::decode(rows, offset, access.width) else { return 0 };
+        // With affinity routing word 0 belongs to the redistributors and is zero here; GICv2's is banked.
+        let word = |index: u64| match (index, self.version) {
+            (0, Version::V3) => None,
+            (0, Version::V2) => Some(Word::Private(ctx.vcpu)),
+            _ => Some(Word::Shared(index as usize)),
         };
         match register {
             Register::DistControl => self.dist_control(access.write, ctx),
             Register::DistType if access.write.is_none() => self.dist_type(),
             Register::Implementer if access.write.is_none() => registers::IIDR,
-            Register::Identity if access.write.is_none() => registers::identity(byte),
+            Register::Identity if access.write.is_none() => registers::identity(self.version, byte),
             Register::Route => self.route_access(byte, access, ctx),
-            // Word 0 belongs to the redistributors and is zero here (affinity routing).
-            Register::Word(register) if byte >= 4 => {
-                self.word_access(Word::Shared(byte as usize / 4), register, access.write, ctx)
+            Register::Targets => self.targets_access(byte, access, ctx),
+            Register::SendSgi => self.send_access(access.write, ctx),
+            Register::ClearSgi => self.sgi_sources_access(byte, access, false, ctx),
+            Register::SetSgi => self.sgi_sources_access(byte, access, true, ctx),
+            Register::Word(register) => {
+                word(byte / 4).map_or(0, |word| self.word_access(word, register, access.write, ctx))
             }
-            Register::Priority if byte >= 32 => {
-                self.priority_access(Word::Shared(byte as usize / 32), byte % 32, access, ctx)
+            Register::Priority => {
+                word(byte / 32).map_or(0, |word| self.priority_access(word, byte % 32, access, ctx))
             }
-            Register::Config if byte >= 8 => {
-                self.config_access(Word::Shared(byte as usize / 8), byte % 8, access.write, ctx)
+            Register::Config => {
+                word(byte / 8).map_or(0, |word| self.config_access(word, byte % 8, access.write, ctx))
             }
             _ => 0,
         }
     }
 
     fn dist_control<H: Hw, L: ListRegisters>(&mut self, write: Option<u64>, ctx: &mut Ctx<H, L>) -> u64 {
-        let Some(value) = write else { return ARE_DS | u64::from(self.groups) };
+        let fixed = if self.version == Version::V2 { 0 } else { ARE_DS };
+        let Some(value) = write else { return fixed | u64::from(self.groups) };
         let groups = value as u32 & 3;
         if groups != self.groups {
             self.groups = groups;
@@ -53,8 +65,11 @@ impl Vgic {
     }
 
     /// GICD_TYPER: 10 INTID bits, no LPIs, no message-based SPIs; No1N, as IRM picks one vCPU; RSS with SGI targets
-    /// above 15 (IHI 0069, 12.9.38).
+    /// above 15 (IHI 0069, 12.9.38). GICv2's: CPUNumber, no Security Extensions (IHI 0048, 4.3.2).
     fn dist_type(&self) -> u64 {
+        if self.version == Version::V2 {
+            return (self.cpus.len() as u64 - 1) << 5 | self.spis.len() as u64;
+        }
         let range_selector = if self.cpus.len() > 16 { 1 << 26 } else { 0 };
         range_selector | 1 << 25 | 9 << 19 | self.spis.len() as u64
     }
@@ -68,6 +83,12 @@ impl Vgic {
         ctx: &mut Ctx<H, L>,
     ) -> u64 {
         use WordRegister as R;
+        // GICv2's SGIs are always enabled, as in Arm's own, and have no written pending state but by source
+        // (IHI 0048, 4.3.5 and 4.3.7).
+        let sgis = match (word, self.version) {
+            (Word::Private(_), Version::V2) => 0xffff,
+            _ => 0,
+        };
         let Some(bank) = self.bank_mut(word) else { return 0 };
         let owned = bank.owned();
         let Some(value) = write else {
@@ -94,11 +115,11 @@ impl Vgic {
                 self.regate(word, ctx);
             }
             R::ClearEnable => {
-                bank.enabled &= !mask;
+                bank.enabled &= !(mask & !sgis);
                 self.regate(word, ctx);
             }
-            R::SetPending => self.set_pending(word, mask, ctx),
-            R::ClearPending => self.clear_pending(word, mask, ctx),
+            R::SetPending => self.set_pending(word, mask & !sgis, ctx),
+            R::ClearPending => self.clear_pending(word, mask & !sgis, ctx),
             R::SetActive => self.set_active(word, mask, ctx),
             R::ClearActive => self.clear_active(word, mask, ctx),
         }
@@ -178,19 +199,5 @@ impl Vgic {
         let target = target.filter(|vcpu| *vcpu < self.cpus.len());
         self.reroute(intid, target, ctx);
         0
-    }
-
-    /// Finds a running vCPU for SPIs that may go to any and whose target went off.
-    pub(super) fn rehome<H: Hw, L: ListRegisters>(&mut self, gone: usize, ctx: &mut Ctx<H, L>) {
-        let next = (0..self.cpus.len()).find(|vcpu| self.online & 1 << vcpu != 0);
-        for index in 0..self.routes.len() {
-            let moves = self
-                .routes
-                .get(index)
-                .is_some_and(|route| route.register & IRM != 0 && route.target == Some(gone));
-            if let (true, Some(_)) = (moves, next) {
-                self.reroute(32 + index as u32, next, ctx);
-            }
-        }
     }
 }

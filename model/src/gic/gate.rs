@@ -5,7 +5,7 @@
 
 use super::bank::bits;
 use super::hw::{Bits, Hw, ListRegisters, Op, Word};
-use super::{Ctx, Vgic};
+use super::{Ctx, Version, Vgic};
 
 impl Vgic {
     /// Brings what is forwarded in line with enable bits, groups, routes and the vCPUs that run.
@@ -16,6 +16,13 @@ impl Vgic {
         let enabled = bank.owned() & bank.enabled & groups;
         let reachable = |bit: &u32| self.owner(word, *bit).is_some_and(|vcpu| self.online & 1 << vcpu != 0);
         let wanted = bits(enabled).filter(reachable).fold(0, |all, bit| all | 1 << bit);
+        if let (Word::Private(vcpu), Version::V2) = (word, self.version)
+            && vcpu != ctx.vcpu
+        {
+            // Its registers are banked: it does this itself, in `settle`.
+            self.nudged |= u64::from(wanted != bank.forwarded) << vcpu;
+            return;
+        }
         self.gate(word, wanted, ctx);
     }
 

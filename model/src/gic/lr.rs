@@ -15,6 +15,8 @@ pub const GROUP1: u64 = 1 << 60;
 /// Maintenance interrupt at the guest's end of interrupt. Only without [`HW`]: the bit belongs to pINTID else.
 pub const EOI: u64 = 1 << 41;
 
+/// Lowest of the three bits of an SGI's source with GICv2: CPUID there (IHI 0048, 5.3.8), pINTID's here.
+const SOURCE_SHIFT: u32 = 32;
 const PRIORITY_SHIFT: u32 = 48;
 const PHYSICAL_SHIFT: u32 = 32;
 
@@ -56,6 +58,40 @@ pub fn priority(image: u64) -> u8 {
 /// The image with another priority.
 pub(super) fn with_priority(image: u64, priority: u8) -> u64 {
     image & !(0xff << PRIORITY_SHIFT) | u64::from(priority) << PRIORITY_SHIFT
+}
+
+/// The CPU interface that sent an SGI (GICv2).
+pub(super) fn source(image: u64) -> u32 {
+    (image >> SOURCE_SHIFT) as u32 & 7
+}
+
+/// The image with the CPU interface that sent it (GICv2).
+pub(super) fn with_source(image: u64, source: u32) -> u64 {
+    image | u64::from(source & 7) << SOURCE_SHIFT
+}
+
+/// The image as GICv2's GICH_LR<n> has it (IHI 0048, 5.3.8): HW, Grp1 and State in bits 31..28, five bits of priority
+/// in 27..23, the physical number (or EOI in bit 19 and the source in 12..10) in 19..10, the virtual one in 9..0.
+#[must_use]
+pub fn to_gicv2(image: u64) -> u32 {
+    let state = (image >> 62) as u32 & 3;
+    let flags = (image >> 60) as u32 & 3;
+    let priority = u32::from(priority(image)) >> 3;
+    let physical = (image >> PHYSICAL_SHIFT) as u32 & 0x3ff;
+    flags << 30 | state << 28 | priority << 23 | physical << 10 | intid(image)
+}
+
+/// The image that a GICv2's list register holds.
+#[must_use]
+pub fn from_gicv2(register: u32) -> u64 {
+    let register = u64::from(register);
+    let (flags, state, priority) = (register >> 30 & 3, register >> 28 & 3, register >> 23 & 0x1f);
+    let physical = register >> 10 & 0x3ff;
+    state << 62
+        | flags << 60
+        | priority << 3 << PRIORITY_SHIFT
+        | physical << PHYSICAL_SHIFT
+        | register & 0x3ff
 }
 
 /// Whether a list register with this image holds an interrupt.

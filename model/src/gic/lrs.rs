@@ -7,7 +7,7 @@
 use super::bank::bits;
 use super::hw::{Bits, Control, Hw, ListRegisters, Word};
 use super::lr;
-use super::{Ctx, Irq, Vgic, sgi};
+use super::{Ctx, Irq, Version, Vgic, sgi};
 
 /// Order of delivery: lower is sooner. Interrupts of a group that the guest disabled at its CPU interface come last,
 /// as they would fill the list registers to no purpose.
@@ -27,6 +27,10 @@ impl Vgic {
     pub(super) fn settle<H: Hw, L: ListRegisters>(&mut self, ctx: &mut Ctx<H, L>) {
         if self.nudged & 1 << ctx.vcpu != 0 {
             self.shared.set_attention(ctx.vcpu, false);
+            if self.version == Version::V2 {
+                // What another core changed for this one's banked registers.
+                self.regate(Word::Private(ctx.vcpu), ctx);
+            }
             self.fill(ctx);
         }
         let others = core::mem::take(&mut self.nudged) & self.online & !(1 << ctx.vcpu);
@@ -74,6 +78,10 @@ impl Vgic {
             let image = ctx.lrs.read(index);
             if lr::is_ended(image) {
                 ctx.lrs.write(index, 0);
+                if lr::intid(image) < 16 {
+                    // An SGI of another source waited for this end.
+                    self.nudge(ctx.vcpu);
+                }
                 self.ended(lr::intid(image));
             }
         }
@@ -114,11 +122,13 @@ impl Vgic {
         cpu.spilled.iter().map(with_priority).min_by_key(|(intid, priority)| (*priority, *intid))
     }
 
-    /// The next interrupt for this vCPU that is not in a list register: its image and rank.
-    pub(super) fn candidate(&self, vcpu: usize, groups: u32) -> Option<(Rank, u32, u64)> {
+    /// The next interrupt for this vCPU that is not in a list register: its image and rank. Not these SGIs, which wait
+    /// behind one of another source.
+    pub(super) fn candidate(&self, vcpu: usize, groups: u32, behind: u32) -> Option<(Rank, u32, u64)> {
         let cpu = self.cpus.get(vcpu)?;
         let private = &cpu.private;
-        let sgis = self.shared.pending(vcpu) & private.forwarded & !private.held & !cpu.spilled.word(0);
+        let sgis =
+            self.shared.pending(vcpu) & private.forwarded & !private.held & !cpu.spilled.word(0) & !behind;
         let sgis = bits(sgis).map(|intid| (private, intid));
         let waiting = cpu.waiting.iter().filter_map(|intid| Some((self.bank(word_of(vcpu, intid))?, intid)));
         let emulated = (1_u32..).zip(&self.spis).flat_map(|(index, bank)| {
@@ -138,19 +148,27 @@ impl Vgic {
         self.drop_low_lines(ctx);
         // Every round places one. Twice the list registers and the SGIs are more rounds than there can be.
         let mut left = false;
+        let mut behind = self.shared.join(ctx.vcpu, ctx.lrs);
         for _ in 0..2 * ctx.lrs.count() + 16 {
-            let Some((rank, intid, image)) = self.candidate(ctx.vcpu, groups) else {
+            let Some((rank, intid, image)) = self.candidate(ctx.vcpu, groups, behind) else {
                 left = false;
                 break;
             };
             left = true;
-            if !self.make_room(rank, intid, groups, ctx) || !sgi::place(image, ctx.lrs) {
+            if !self.make_room(rank, intid, groups, ctx) {
+                break;
+            }
+            if intid < 16 {
+                self.shared.place(ctx.vcpu, intid, image, ctx.lrs);
+                behind = self.shared.join(ctx.vcpu, ctx.lrs);
+            } else if !sgi::place(image, ctx.lrs) {
                 break;
             }
             self.placed(ctx.vcpu, intid);
         }
         if !left {
             self.unspill(ctx);
+            self.shared.join(ctx.vcpu, ctx.lrs);
         }
         let (mut control, mut crowded) = (Control::empty(), left);
         if left {
@@ -178,9 +196,6 @@ impl Vgic {
 
     /// Bookkeeping for an interrupt that went into a list register.
     fn placed(&mut self, vcpu: usize, intid: u32) {
-        if intid < 16 {
-            self.shared.clear_pending(vcpu, 1 << intid);
-        }
         if let Some(cpu) = self.cpus.get_mut(vcpu) {
             cpu.waiting.remove(intid);
         }
@@ -274,7 +289,14 @@ impl Vgic {
             let Some(bank) = self.bank(word_of(ctx.vcpu, intid)) else { return };
             let mut image = lr::with_priority(bank.image(intid), priority) & !lr::PENDING | lr::ACTIVE;
             // An SGI that was sent again meanwhile joins it: nobody would tell when the active one ends.
-            let again = intid < 16 && bank.forwarded & self.shared.pending(ctx.vcpu) & 1 << (intid % 32) != 0;
+            // (With GICv2 it may be another source's: `Shared::join` sees to it.)
+            let by_source = self.shared.by_source();
+            if by_source && intid < 16 {
+                image = lr::with_source(image, self.shared.loaded(ctx.vcpu, intid).trailing_zeros());
+            }
+            let again = intid < 16
+                && !by_source
+                && bank.forwarded & self.shared.pending(ctx.vcpu) & 1 << (intid % 32) != 0;
             if again {
                 image |= lr::PENDING;
                 self.shared.clear_pending(ctx.vcpu, 1 << intid);

@@ -1,4 +1,5 @@
-//! A partition's virtual GICv3: distributor, redistributors, SGIs and list registers (IHI 0069).
+//! A partition's virtual interrupt controller: distributor, redistributors, SGIs and list registers, as GICv3
+//! (IHI 0069) or GICv2 (IHI 0048), by [`Config::version`].
 //!
 //! Pure: it decides; EL2 acts through [`Hw`] and [`ListRegisters`]. Nothing here panics, allocates after
 //! construction, loops without a bound, or names an interrupt or a vCPU that the partition does not own.
@@ -10,6 +11,13 @@
 //! no core, and hence is in at most one place. Enable, pending and active bits live in the physical controller, to
 //! which the registers here write through; what is in flight is looked for only where the physical active bit
 //! says so. SGIs and an emulated device's SPIs are software's (HW = 0).
+//!
+//! # GICv2
+//! The same model with another register map ([`Version::V2`]). SPIs have a byte of targets in place of an affinity, of
+//! which one that runs is chosen; SGIs are sent by GICD_SGIR and carry their source, one source at a time in the one
+//! list register that a number may have; a vCPU's private registers are banked, so only its own core touches them, and
+//! what another core changes of them (GICD_CTLR) is done when it next looks. List-register images are in GICv3's form
+//! throughout, with an SGI's source in bits 34..32; EL2 converts them ([`to_gicv2`], [`from_gicv2`]).
 //!
 //! # What EL2 does
 //! - **Lock.** One lock per partition around every `&mut self` call; interrupts are masked at EL2. While it waits
@@ -23,7 +31,8 @@
 //! - **Kick** (a physical SGI, deactivated by EL2 itself): answer a waiting remote request, then
 //!   [`Shared::drain`], and [`Vgic::kicked`] if that says so.
 //! - **Maintenance** (EL2's own PPI): [`Vgic::maintenance`]. It is level-sensitive: call before deactivating it.
-//! - **ICC_SGI1R, SGI0R, ASGI1R** trap because of IMO/FMO: [`Shared::send`].
+//! - **ICC_SGI1R, SGI0R, ASGI1R** trap because of IMO/FMO: [`Shared::send`]. A store to [`SGIR`] may go straight to
+//!   [`Shared::send_sgir`]; as any other access it works too.
 //! - **ICC_DIR** traps while [`Control::TDIR`] is set: [`Vgic::deactivate`].
 //! - **Emulated device's line**: [`Vgic::set_line`] from any core, then kick, or [`Vgic::kicked`] on oneself.
 //! - **vCPU on**: [`Vgic::online`] on its core, before it enters the guest. **CPU_OFF or stop**: clear the virtual
@@ -42,6 +51,7 @@ mod redist;
 mod registers;
 mod reset;
 mod sgi;
+mod targets;
 #[cfg(test)]
 mod tests;
 
@@ -50,8 +60,9 @@ use alloc::sync::Arc;
 use alloc::vec;
 
 pub use hw::{Bits, Control, Hw, ListRegisters, Op, State, Word};
-pub use lr::{Kind, image, perform};
+pub use lr::{Kind, from_gicv2, image, perform, to_gicv2};
 pub use sgi::{Drained, MAX_VCPUS, SgiRegister, Shared, targets};
+pub use targets::MAX_VCPUS_V2;
 
 use bank::{Bank, Set, bits};
 
@@ -59,11 +70,26 @@ use bank::{Bank, Set, bits};
 pub const REDIST_SIZE: u64 = 0x2_0000;
 /// Bytes of the distributor's frame.
 pub const DIST_SIZE: u64 = 0x1_0000;
+/// Bytes of a GICv2 distributor's frame (IHI 0048, 4.1).
+pub const DIST_SIZE_V2: u64 = 0x1000;
+/// Offset of GICD_SGIR in a GICv2 distributor.
+pub const SGIR: u64 = 0xf00;
+
+/// The architecture that a partition sees, which is the board's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Version {
+    /// GICv2 (IHI 0048).
+    V2,
+    /// GICv3 (IHI 0069).
+    V3,
+}
 
 /// What a partition owns.
 #[derive(Clone, Copy, Debug)]
 pub struct Config<'a> {
-    /// Virtual CPUs, 1..=[`MAX_VCPUS`]. vCPU n has affinity 0.0.0.n.
+    /// The architecture.
+    pub version: Version,
+    /// Virtual CPUs, 1..=[`MAX_VCPUS`] or [`MAX_VCPUS_V2`]. vCPU n has affinity 0.0.0.n, or CPU interface n.
     pub vcpus: usize,
     /// PPIs that each vCPU owns: bits 16..31.
     pub ppis: u32,
@@ -92,7 +118,7 @@ pub struct Spi {
 /// A configuration that cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ConfigError {
-    /// No vCPU, or more than [`MAX_VCPUS`].
+    /// No vCPU, or more than [`MAX_VCPUS`] or [`MAX_VCPUS_V2`].
     Vcpus,
     /// An SPI's INTID is not in 32..=1019, or is there twice.
     Spi(u32),
@@ -123,7 +149,7 @@ pub enum Irq {
 /// Where an SPI goes.
 #[derive(Clone, Copy, Debug, Default)]
 struct Route {
-    /// GICD_IROUTER as the guest reads it.
+    /// GICD_IROUTER or the byte of GICD_ITARGETSR as the guest reads it.
     register: u64,
     /// The vCPU, unless the register names none of the partition.
     target: Option<usize>,
@@ -136,6 +162,8 @@ struct Cpu {
     private: Bank,
     /// GICR_WAKER.ProcessorSleep.
     asleep: bool,
+    /// GICv2: its physical interrupts are yet to be brought to the state of a launch, by its own core.
+    stale: bool,
     /// Physical interrupts, acknowledged, pending for the guest, that wait for a list register.
     waiting: Set,
     /// Interrupts that are active for the guest but had to leave their list register.
@@ -144,9 +172,10 @@ struct Cpu {
     spilled_priority: Box<[u8]>,
 }
 
-/// The virtual GICv3 of one partition.
+/// The virtual interrupt controller of one partition.
 #[derive(Debug)]
 pub struct Vgic {
+    version: Version,
     priority_mask: u8,
     tdir: bool,
     /// GICD_CTLR.EnableGrp1 and EnableGrp0, bits 1 and 0.
@@ -178,7 +207,8 @@ impl Vgic {
     /// # Errors
     /// [`ConfigError`] when the configuration is impossible.
     pub fn new(config: &Config) -> Result<Self, ConfigError> {
-        if !(1..=MAX_VCPUS).contains(&config.vcpus) {
+        let most = if config.version == Version::V2 { MAX_VCPUS_V2 } else { MAX_VCPUS };
+        if !(1..=most).contains(&config.vcpus) {
             return Err(ConfigError::Vcpus);
         }
         if (config.ppis | config.edge_ppis) & 0xffff != 0 {
@@ -209,11 +239,13 @@ impl Vgic {
         let cpu = |_| Cpu {
             private: Bank { physical: config.ppis, software: 0xffff, ..Bank::default() },
             asleep: true,
+            stale: false,
             waiting: Set::new(words),
             spilled: Set::new(words),
             spilled_priority: vec![0; 32 * words].into_boxed_slice(),
         };
         let mut vgic = Vgic {
+            version: config.version,
             priority_mask: (0xff00_u32 >> config.priority_bits) as u8,
             tdir: config.tdir,
             groups: 0,
@@ -222,7 +254,7 @@ impl Vgic {
             routes: vec![Route::default(); 32 * (words - 1)].into_boxed_slice(),
             spis: spis.into_boxed_slice(),
             cpus: (0..config.vcpus).map(cpu).collect(),
-            shared: Arc::new(Shared::new(config.vcpus)),
+            shared: Arc::new(Shared::new(config.version, config.vcpus)),
             nudged: 0,
         };
         vgic.reset_state();
@@ -235,7 +267,7 @@ impl Vgic {
         Arc::clone(&self.shared)
     }
 
-    /// A load or store in the distributor's frame ([`DIST_SIZE`] bytes). The value is a load's; 0 for a store.
+    /// A load or store in the distributor's frame ([`DIST_SIZE`] or [`DIST_SIZE_V2`] bytes). The value is a load's; 0 for a store.
     pub fn dist_access<H: Hw, L: ListRegisters>(
         &mut self,
         vcpu: usize,
@@ -250,7 +282,8 @@ impl Vgic {
         value
     }
 
-    /// A load or store in the redistributors' region: [`REDIST_SIZE`] bytes per vCPU, `offset` from its start.
+    /// A load or store in the redistributors' region: [`REDIST_SIZE`] bytes per vCPU, `offset` from its start. GICv2 has
+    /// none.
     pub fn redist_access<H: Hw, L: ListRegisters>(
         &mut self,
         vcpu: usize,
@@ -327,7 +360,7 @@ impl Vgic {
     /// its own core.
     pub fn pending_anywhere(&self, vcpu: usize, lrs: &impl ListRegisters) -> bool {
         (0..lrs.count()).any(|index| lrs.read(index) & lr::PENDING != 0)
-            || self.candidate(vcpu, lrs.enabled_groups()).is_some()
+            || self.candidate(vcpu, lrs.enabled_groups(), 0).is_some()
     }
 
     /// Begins a call: what the guest ended before is taken in first, so that registers show it. None: no such vCPU.

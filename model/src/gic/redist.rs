@@ -2,7 +2,7 @@
 
 use super::hw::{Hw, ListRegisters, Word};
 use super::registers::{self, Register};
-use super::{Access, Ctx, REDIST_SIZE, Vgic};
+use super::{Access, Ctx, REDIST_SIZE, Version, Vgic};
 
 impl Vgic {
     pub(super) fn redist<H: Hw, L: ListRegisters>(
@@ -12,7 +12,7 @@ impl Vgic {
         ctx: &mut Ctx<H, L>,
     ) -> u64 {
         let target = usize::try_from(offset / REDIST_SIZE).unwrap_or(usize::MAX);
-        if target >= self.cpus.len() {
+        if target >= self.cpus.len() || self.version == Version::V2 {
             return 0;
         }
         let rows = registers::REDISTRIBUTOR;
@@ -22,7 +22,7 @@ impl Vgic {
         let word = Word::Private(target);
         match register {
             Register::Implementer if access.write.is_none() => registers::IIDR,
-            Register::Identity if access.write.is_none() => registers::identity(byte),
+            Register::Identity if access.write.is_none() => registers::identity(self.version, byte),
             Register::RedistType if access.write.is_none() => {
                 let value = self.redist_type(target) >> (8 * byte);
                 if access.width == 8 { value } else { value & 0xffff_ffff }

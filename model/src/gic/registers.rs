@@ -1,7 +1,10 @@
-//! The register maps of the distributor and of a redistributor's two frames, as tables (IHI 0069, 12.8 and 12.10).
+//! The register maps of the distributors and of a redistributor's two frames, as tables (IHI 0069, 12.8 and 12.10;
+//! IHI 0048, 4.1.2).
 //!
 //! What is in no row reads as zero and ignores writes, as does an access of a width that the register has not, or
 //! that is not aligned to its width.
+
+use super::Version;
 
 /// A register, or an array of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +17,14 @@ pub(super) enum Register {
     Implementer,
     /// GICD_IROUTER<n>.
     Route,
+    /// GICD_ITARGETSR: a byte of CPU interfaces per interrupt.
+    Targets,
+    /// GICD_SGIR.
+    SendSgi,
+    /// GICD_CPENDSGIR: a byte of sources per SGI.
+    ClearSgi,
+    /// GICD_SPENDSGIR: a byte of sources per SGI.
+    SetSgi,
     /// GICR_TYPER.
     RedistType,
     /// GICR_WAKER.
@@ -76,6 +87,27 @@ pub(super) const DISTRIBUTOR: &[Row] = &[
     (0xffd0, 0x1_0000, W, Register::Identity),
 ];
 
+/// A GICv2 distributor without the Security Extensions: no NSACR. Word 0 of each array is banked.
+pub(super) const DISTRIBUTOR_V2: &[Row] = &[
+    (0x000, 0x004, W, Register::DistControl),
+    (0x004, 0x008, W, Register::DistType),
+    (0x008, 0x00c, W, Register::Implementer),
+    (0x080, 0x100, W, Register::Word(WordRegister::Group)),
+    (0x100, 0x180, W, Register::Word(WordRegister::SetEnable)),
+    (0x180, 0x200, W, Register::Word(WordRegister::ClearEnable)),
+    (0x200, 0x280, W, Register::Word(WordRegister::SetPending)),
+    (0x280, 0x300, W, Register::Word(WordRegister::ClearPending)),
+    (0x300, 0x380, W, Register::Word(WordRegister::SetActive)),
+    (0x380, 0x400, W, Register::Word(WordRegister::ClearActive)),
+    (0x400, 0x7fc, BW, Register::Priority),
+    (0x800, 0xbfc, BW, Register::Targets),
+    (0xc00, 0xd00, W, Register::Config),
+    (0xf00, 0xf04, W, Register::SendSgi),
+    (0xf10, 0xf20, BW, Register::ClearSgi),
+    (0xf20, 0xf30, BW, Register::SetSgi),
+    (0xfd0, 0x1000, W, Register::Identity),
+];
+
 /// A redistributor: RD_base, then SGI_base at 64 KiB. No LPIs: GICR_CTLR and their registers are zero.
 pub(super) const REDISTRIBUTOR: &[Row] = &[
     (0x0004, 0x0008, W, Register::Implementer),
@@ -107,8 +139,11 @@ pub(super) fn decode(rows: &[Row], offset: u64, width: u8) -> Option<(Register, 
 /// IIDR: product 'P', revision 0, JEP106 code of Arm as there is none of our own (IHI 0069, 12.9.17).
 pub(super) const IIDR: u64 = 0x5000_043b;
 
-/// The identity registers by byte from 0xffd0. PIDR2.ArchRev = 3: GICv3 (IHI 0069, 12.9.24); the rest as in Arm's own.
-pub(super) fn identity(byte: u64) -> u64 {
-    const VALUES: [u8; 12] = [0x44, 0, 0, 0, 0x92, 0xb4, 0x3b, 0, 0x0d, 0xf0, 0x05, 0xb1];
-    VALUES.get(byte as usize / 4).map_or(0, |value| u64::from(*value))
+/// The identity registers by byte from PIDR4. PIDR2.ArchRev = 3: GICv3 (IHI 0069, 12.9.24), or 2 (IHI 0048, 4.3.18);
+/// the rest as in Arm's own.
+pub(super) fn identity(version: Version, byte: u64) -> u64 {
+    const V3: [u8; 12] = [0x44, 0, 0, 0, 0x92, 0xb4, 0x3b, 0, 0x0d, 0xf0, 0x05, 0xb1];
+    const V2: [u8; 12] = [0x04, 0, 0, 0, 0x90, 0xb4, 0x2b, 0, 0x0d, 0xf0, 0x05, 0xb1];
+    let values = if version == Version::V2 { V2 } else { V3 };
+    values.get(byte as usize / 4).map_or(0, |value| u64::from(*value))
 }

@@ -1,7 +1,7 @@
 //! Start and end: vCPUs that come and go, and the state that a partition is launched in.
 
 use super::hw::{Bits, Control, Hw, ListRegisters, Word};
-use super::{Ctx, Route, Vgic, bits, lr};
+use super::{Ctx, Route, Version, Vgic, bits, lr};
 
 impl Vgic {
     /// A vCPU is about to run on the calling core: from now on its interrupts are forwarded. Its list registers are
@@ -12,7 +12,12 @@ impl Vgic {
         }
         (0..lrs.count()).for_each(|index| lrs.write(index, 0));
         self.online |= 1 << vcpu;
+        if self.cpus.get_mut(vcpu).is_some_and(|cpu| core::mem::take(&mut cpu.stale)) {
+            self.quieten(Word::Private(vcpu), hw);
+            self.reset_physical(Word::Private(vcpu), 0, hw);
+        }
         let mut ctx = Ctx { vcpu, hw, lrs };
+        self.rehome(vcpu, &mut ctx);
         self.regate_all(&mut ctx);
         self.nudge(vcpu);
         self.settle(&mut ctx);
@@ -72,25 +77,27 @@ impl Vgic {
     }
 
     /// Brings the partition's interrupts, physical and virtual, to the state of a launch: disabled, not pending, not
-    /// active, Group 1, priority 0, triggers as configured, routed to vCPU 0. Every vCPU is off before.
+    /// active, Group 1 (with GICv2, as without the Security Extensions, Group 0), priority 0, triggers as configured,
+    /// routed to vCPU 0. Every vCPU is off before. GICv2's private ones follow when their vCPU is next online, as they
+    /// are banked; they are disabled since it went off.
     pub fn reset<H: Hw>(&mut self, hw: &mut H) {
-        let private = (0..self.cpus.len()).map(Word::Private);
-        for word in private.chain((1..=self.spis.len()).map(Word::Shared)) {
-            let Some(bank) = self.bank(word) else { continue };
-            let physical = bank.physical;
-            if physical == 0 {
-                continue;
-            }
-            for state in [Bits::Enable, Bits::Pending, Bits::Active] {
-                hw.clear(word, state, physical);
-            }
-        }
+        let reachable = if self.version == Version::V2 { 0 } else { self.cpus.len() };
+        (0..reachable).for_each(|vcpu| self.quieten(Word::Private(vcpu), hw));
+        (1..=self.spis.len()).for_each(|index| self.quieten(Word::Shared(index), hw));
         self.reset_state();
-        for vcpu in 0..self.cpus.len() {
+        for vcpu in 0..reachable {
             self.reset_physical(Word::Private(vcpu), 0, hw);
         }
         for index in 1..=self.spis.len() {
             self.reset_physical(Word::Shared(index), 32 * index as u32, hw);
+        }
+    }
+
+    /// Disabled, not pending, not active.
+    fn quieten<H: Hw>(&self, word: Word, hw: &mut H) {
+        let physical = self.bank(word).map_or(0, |bank| bank.physical);
+        for state in [Bits::Enable, Bits::Pending, Bits::Active].into_iter().filter(|_| physical != 0) {
+            hw.clear(word, state, physical);
         }
     }
 
@@ -122,12 +129,19 @@ impl Vgic {
         let mut edges = self.launch_edge.iter();
         let private_edge = edges.next().copied().unwrap_or(0);
         self.spis.iter_mut().zip(edges).for_each(|(bank, edge)| bank.reset(*edge));
-        self.routes.fill(Route { register: 0, target: Some(0) });
+        let v2 = self.version == Version::V2;
+        self.routes.fill(Route { register: v2.into(), target: Some(0) });
+        self.spis.iter_mut().filter(|_| v2).for_each(|bank| bank.group1 = 0);
         for (vcpu, cpu) in self.cpus.iter_mut().enumerate() {
             cpu.private.reset(private_edge);
             cpu.asleep = true;
+            cpu.stale = v2;
             cpu.waiting.clear();
             cpu.spilled.clear();
+            if v2 {
+                cpu.private.enabled = 0xffff;
+                cpu.private.group1 = 0;
+            }
             self.shared.reset(vcpu);
             self.shared.set_group1(vcpu, cpu.private.group1);
         }

@@ -1,14 +1,18 @@
-//! Software-generated interrupts: decoding of ICC_SGI1R_EL1 and its sisters, and delivery without a lock.
+//! Software-generated interrupts: decoding of ICC_SGI1R_EL1, its sisters and GICD_SGIR, and delivery without a lock.
 //!
 //! Guest SGIs are virtual throughout: no physical SGI carries a guest's number, and HW=1 would be UNPREDICTABLE
 //! for them (IHI 0069, 12.4.9). The sender sets a bit in the target's [`Shared`] state and kicks its core; the
 //! target moves the bit into a list register. Neither takes the partition's lock in the common case.
+//!
+//! GICv2 keeps SGIs of one number apart by their source (IHI 0048, 2.2.1), and a number may be in one list register
+//! only (5.3.8). So one source is there, and others wait behind it, for which its end asks for maintenance.
 
 use alloc::boxed::Box;
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
+use super::bank::bits;
 use super::hw::ListRegisters;
-use super::lr;
+use super::{Version, lr};
 
 /// Highest number of virtual CPUs of a partition.
 pub const MAX_VCPUS: usize = 64;
@@ -16,6 +20,8 @@ pub const MAX_VCPUS: usize = 64;
 /// What the cores of one partition share without its lock.
 #[derive(Debug)]
 pub struct Shared {
+    /// GICv2: SGIs are kept by source.
+    by_source: bool,
     cpus: Box<[Cpu]>,
 }
 
@@ -24,6 +30,10 @@ pub struct Shared {
 struct Cpu {
     /// Pending SGIs that are in no list register.
     pending: AtomicU32,
+    /// GICv2: the sources from which each is pending. Not zero exactly where `pending` has the bit, but for a moment.
+    sources: [AtomicU8; 16],
+    /// GICv2: the source of the one that is, or was last, in a list register, as a bit.
+    loaded: [AtomicU8; 16],
     /// GICR_IGROUPR0's SGI bits.
     group1: AtomicU32,
     /// Prepared list-register images; 0 while the SGI may not be delivered (it stays pending).
@@ -71,8 +81,9 @@ pub fn targets(value: u64, source: usize, vcpus: usize) -> u64 {
 }
 
 impl Shared {
-    pub(super) fn new(vcpus: usize) -> Self {
-        Shared { cpus: (0..vcpus).map(|_| Cpu::default()).collect() }
+    pub(super) fn new(version: Version, vcpus: usize) -> Self {
+        let by_source = version == Version::V2;
+        Shared { by_source, cpus: (0..vcpus).map(|_| Cpu::default()).collect() }
     }
 
     /// Performs a guest's write to one of the SGI registers. No lock.
@@ -93,6 +104,23 @@ impl Shared {
         hit
     }
 
+    /// Performs a guest's store to GICD_SGIR (IHI 0048, 4.3.15). No lock; the result is as [`Shared::send`]'s. NSATT is
+    /// ignored, as there are no Security Extensions.
+    pub fn send_sgir(&self, source: usize, value: u64) -> u64 {
+        let all = (1_u64 << self.cpus.len().min(8)) - 1;
+        let own = 1_u64.checked_shl(source as u32).unwrap_or(0) & all;
+        let wanted = match value >> 24 & 3 {
+            0 => value >> 16 & all,
+            1 => all & !own,
+            2 => own,
+            _ => 0,
+        };
+        for vcpu in bits(wanted as u32) {
+            self.add_sources(vcpu as usize, value as u32 & 15, own as u8);
+        }
+        wanted
+    }
+
     /// Moves this vCPU's pending SGIs into its list registers. Called on its own core, without the lock: in the
     /// kick handler, and after sending to oneself.
     pub fn drain(&self, vcpu: usize, lrs: &mut impl ListRegisters) -> Drained {
@@ -108,13 +136,118 @@ impl Shared {
             if image == 0 {
                 continue;
             }
-            if !place(image, lrs) {
+            if !self.place(vcpu, sgi, image, lrs) {
                 return Drained::NeedsLock;
+            }
+        }
+        Drained::Done
+    }
+
+    /// Moves one pending SGI into a list register: of several sources the first, behind which the others wait. False:
+    /// there is none free.
+    pub(super) fn place(&self, vcpu: usize, sgi: u32, image: u64, lrs: &mut impl ListRegisters) -> bool {
+        let Some(cpu) = self.cpus.get(vcpu) else { return true };
+        if !self.by_source {
+            if !place(image, lrs) {
+                return false;
             }
             // Cleared after the list register was written: one that is sent in between is the same pending state.
             cpu.pending.fetch_and(!(1 << sgi), Ordering::AcqRel);
+            return true;
         }
-        Drained::Done
+        let sources = self.sources(vcpu, sgi);
+        let more = |source: u8| if sources & !source != 0 { lr::EOI } else { 0 };
+        let (mut own, mut free) = (None, None);
+        for index in 0..lrs.count() {
+            let old = lrs.read(index);
+            if lr::is_valid(old) && lr::intid(old) == sgi {
+                own = Some((index, old));
+                break;
+            }
+            if free.is_none() && lr::is_free(old) {
+                free = Some(index);
+            }
+        }
+        let source = match (own, free) {
+            (Some((index, old)), _) => {
+                let source = 1 << lr::source(old);
+                let again = if sources & source != 0 { lr::PENDING } else { 0 };
+                let new = old | again | more(source);
+                if new != old {
+                    lrs.write(index, new);
+                }
+                source
+            }
+            (None, Some(index)) if sources != 0 => {
+                let number = sources.trailing_zeros();
+                lrs.write(index, lr::with_source(image, number) | more(1 << number));
+                if let Some(loaded) = cpu.loaded.get(sgi as usize) {
+                    loaded.store(1 << number, Ordering::Release);
+                }
+                1 << number
+            }
+            (None, Some(_)) => 0,
+            (None, None) => return false,
+        };
+        self.remove_sources(vcpu, sgi, sources & source);
+        true
+    }
+
+    /// GICv2: lets pending SGIs whose number is in a list register join it, if they are of its source, or wait behind
+    /// it. The result is those that wait.
+    pub(super) fn join(&self, vcpu: usize, lrs: &mut impl ListRegisters) -> u32 {
+        let mut waiting = 0;
+        for index in 0..if self.by_source { lrs.count() } else { 0 } {
+            let image = lrs.read(index);
+            let bit = 1_u32.checked_shl(lr::intid(image)).unwrap_or(0) & 0xffff;
+            if lr::is_valid(image) && self.pending(vcpu) & bit != 0 {
+                self.place(vcpu, lr::intid(image), image, lrs);
+                waiting |= bit & self.pending(vcpu);
+            }
+        }
+        waiting
+    }
+
+    /// GICv2: the sources of an SGI that is pending outside the list registers.
+    pub(super) fn sources(&self, vcpu: usize, sgi: u32) -> u8 {
+        let sources = self.cpus.get(vcpu).and_then(|cpu| cpu.sources.get(sgi as usize));
+        sources.map_or(0, |sources| sources.load(Ordering::Acquire))
+    }
+
+    /// GICv2: the source, as a bit, of an SGI that is in a list register or had to leave it.
+    pub(super) fn loaded(&self, vcpu: usize, sgi: u32) -> u8 {
+        let loaded = self.cpus.get(vcpu).and_then(|cpu| cpu.loaded.get(sgi as usize));
+        loaded.map_or(0, |loaded| loaded.load(Ordering::Acquire))
+    }
+
+    /// GICv2: makes an SGI pending from these sources.
+    pub(super) fn add_sources(&self, vcpu: usize, sgi: u32, sources: u8) {
+        let Some(cpu) = self.cpus.get(vcpu).filter(|_| sources != 0) else { return };
+        if let Some(all) = cpu.sources.get(sgi as usize) {
+            all.fetch_or(sources, Ordering::AcqRel);
+            cpu.pending.fetch_or(1 << sgi, Ordering::AcqRel);
+        }
+    }
+
+    /// GICv2: takes sources of an SGI away. One that is added meanwhile by another core is not lost: its bit is set
+    /// again, by that core or here.
+    pub(super) fn remove_sources(&self, vcpu: usize, sgi: u32, sources: u8) {
+        let Some((cpu, all)) =
+            self.cpus.get(vcpu).and_then(|cpu| Some((cpu, cpu.sources.get(sgi as usize)?)))
+        else {
+            return;
+        };
+        if all.fetch_and(!sources, Ordering::AcqRel) & !sources == 0 {
+            cpu.pending.fetch_and(!(1 << sgi), Ordering::AcqRel);
+            if all.load(Ordering::Acquire) != 0 {
+                cpu.pending.fetch_or(1 << sgi, Ordering::AcqRel);
+            }
+        }
+    }
+
+    /// Whether SGIs are kept by source.
+    pub(super) fn by_source(&self) -> bool {
+        self.by_source
     }
 
     /// Whether the fast path may use its table of ready images. If not, it must use an all-zero table.
@@ -127,7 +260,11 @@ impl Shared {
         self.cpus.get(vcpu).map_or(0, |cpu| cpu.pending.load(Ordering::Acquire))
     }
 
+    /// With GICv2 only those that were in a list register: from the source that they had there.
     pub(super) fn set_pending(&self, vcpu: usize, mask: u32) {
+        if self.by_source {
+            return bits(mask & 0xffff).for_each(|sgi| self.add_sources(vcpu, sgi, self.loaded(vcpu, sgi)));
+        }
         if let Some(cpu) = self.cpus.get(vcpu) {
             cpu.pending.fetch_or(mask & 0xffff, Ordering::AcqRel);
         }
@@ -167,6 +304,7 @@ impl Shared {
     pub(super) fn reset(&self, vcpu: usize) {
         let Some(cpu) = self.cpus.get(vcpu) else { return };
         cpu.images.iter().for_each(|image| image.store(0, Ordering::Release));
+        cpu.sources.iter().chain(&cpu.loaded).for_each(|sources| sources.store(0, Ordering::Release));
         cpu.pending.store(0, Ordering::Release);
         cpu.crowded.store(false, Ordering::Release);
         cpu.attention.store(false, Ordering::Release);

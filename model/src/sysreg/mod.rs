@@ -90,6 +90,11 @@ static KNOWN: [(Encoding, Treatment); 18] = [
     (Encoding::new(3, 1, 11, 0, 3), Reads(0)),
 ];
 
+/// Whether the guest has GICv3's system registers (ID_AA64PFR0_EL1.GIC).
+fn has_gic(ids: &Guest) -> bool {
+    ids.get(Encoding::new(3, 0, 0, 4, 0)).is_some_and(|value| value >> 24 & 0xf != 0)
+}
+
 /// Decides a trapped access on a core whose guest sees these ID registers.
 #[must_use]
 pub fn action(access: &SysAccess, ids: &Guest) -> Action {
@@ -101,7 +106,7 @@ pub fn action(access: &SysAccess, ids: &Guest) -> Action {
     match (known, access.read) {
         (Some((_, Reads(value))), true) => Action::Value(*value),
         (Some((_, Reads(_))), false) => Action::Ignore,
-        (Some((_, Generates(register))), false) => Action::Sgi(*register),
+        (Some((_, Generates(register))), false) if has_gic(ids) => Action::Sgi(*register),
         (Some((_, Maintains(operation))), false) => Action::SetWay(*operation),
         _ => Action::Undefined,
     }

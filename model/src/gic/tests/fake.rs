@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::super::{Access, Config, Control, Drained, Irq, Shared, Spi, Vgic, lr};
+use super::super::{Access, Config, Control, Drained, Irq, Shared, Spi, Version, Vgic, lr};
 pub use super::machine::{Core, INTIDS, Line, Lrs, Machine, Physical};
 
 /// A partition on the machine.
@@ -24,14 +24,24 @@ pub const SPIS: [Spi; 7] = [
     Spi { intid: 70, edge: true, emulated: true },
     Spi { intid: 71, edge: true, emulated: false },
 ];
+/// A configuration without anything but a vCPU.
+pub const GOOD: Config =
+    Config { version: Version::V3, vcpus: 1, ppis: 0, edge_ppis: 0, spis: &[], priority_bits: 5, tdir: true };
 /// The test partitions' PPIs: two timers.
 pub const PPIS: u32 = 1 << 27 | 1 << 30;
 
 impl World {
     /// `vcpus` cores with `lrs` list registers each; vCPU 0 runs, both groups are on at its CPU interface.
     pub fn new(vcpus: usize, lrs: usize) -> Self {
-        let config = Config { vcpus, ppis: PPIS, edge_ppis: 0, spis: &SPIS, priority_bits: 5, tdir: true };
-        let mut machine = Machine { spis: vec![Line::default(); INTIDS as usize], ..Machine::default() };
+        Self::with(Version::V3, vcpus, lrs)
+    }
+
+    /// The same with this architecture.
+    pub fn with(version: Version, vcpus: usize, lrs: usize) -> Self {
+        let banked = version == Version::V2;
+        let config = Config { version, vcpus, ppis: PPIS, tdir: !banked, spis: &SPIS, ..GOOD };
+        let spis = vec![Line::default(); INTIDS as usize];
+        let mut machine = Machine { spis, banked, ..Machine::default() };
         for spi in SPIS.iter().filter(|spi| !spi.emulated) {
             let dirty = Line { enabled: true, latch: true, active: true, ..Line::default() };
             machine.spis[spi.intid as usize] = Line { owned: true, ..dirty };
@@ -201,6 +211,7 @@ impl World {
         }
         *image ^= lr::PENDING | lr::ACTIVE;
         let running = (lr::priority(*image), lr::intid(*image));
+        core.source = if *image & lr::HW == 0 { lr::source(*image) } else { 0 };
         core.running.push(running);
         Some(running.1)
     }

@@ -1,11 +1,11 @@
-//! A machine for the tests: a physical GICv3 and cores with list registers.
+//! A machine for the tests: a physical GICv3 or GICv2 and cores with list registers.
 //!
 //! It checks what it is asked: an action on an interrupt or a vCPU outside the partition fails the test.
 
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::super::{Bits, Control, Hw, ListRegisters, Op, State, Word, lr, perform};
+use super::super::{Bits, Control, Hw, ListRegisters, Op, State, Word, from_gicv2, lr, perform, to_gicv2};
 
 /// Number of INTIDs in the fake.
 pub const INTIDS: u32 = 128;
@@ -42,6 +42,8 @@ pub struct Core {
     /// EOImode = 1: ended and not deactivated.
     pub dropped: Vec<u32>,
     pub two_step: bool,
+    /// The source of the SGI that was acknowledged last (GICv2).
+    pub source: u32,
     /// An interrupt that EL2 acknowledged, on its way to the lock.
     pub in_hand: Option<u32>,
     pub kicked: bool,
@@ -56,9 +58,19 @@ pub struct Machine {
     pub spis: Vec<Line>,
     pub online: Vec<bool>,
     pub kicks: u32,
+    /// GICv2: private registers are banked.
+    pub banked: bool,
 }
 
 impl Machine {
+    /// With GICv2 a core reaches its own private registers only.
+    fn reach(&self, core: usize, word: Word) {
+        assert!(
+            !self.banked || !matches!(word, Word::Private(vcpu) if vcpu != core),
+            "{word:?} by core {core}"
+        );
+    }
+
     pub fn line(&mut self, core: usize, intid: u32) -> &mut Line {
         if intid < 32 { &mut self.cores[core].ppis[intid as usize] } else { &mut self.spis[intid as usize] }
     }
@@ -104,6 +116,7 @@ pub struct Lrs(pub Rc<RefCell<Machine>>, pub usize);
 impl Hw for Physical {
     fn read(&mut self, word: Word, bits: Bits) -> u32 {
         let mut machine = self.0.borrow_mut();
+        machine.reach(self.1, word);
         (0..32).fold(0, |all, bit| {
             let line = match word {
                 Word::Private(core) => *machine.line(core, bit),
@@ -120,6 +133,7 @@ impl Hw for Physical {
     }
 
     fn set(&mut self, word: Word, bits: Bits, mask: u32) {
+        self.0.borrow().reach(self.1, word);
         self.0.borrow_mut().each(word, mask, |line| match bits {
             Bits::Enable => line.enabled = true,
             Bits::Pending => line.latch = true,
@@ -128,6 +142,7 @@ impl Hw for Physical {
     }
 
     fn clear(&mut self, word: Word, bits: Bits, mask: u32) {
+        self.0.borrow().reach(self.1, word);
         self.0.borrow_mut().each(word, mask, |line| match bits {
             Bits::Enable => line.enabled = false,
             Bits::Pending => line.latch = false,
@@ -137,6 +152,7 @@ impl Hw for Physical {
 
     fn set_edge(&mut self, word: Word, intid: u32, edge: bool) -> bool {
         let mut now = edge;
+        self.0.borrow().reach(self.1, word);
         self.0.borrow_mut().each(word, 1 << (intid % 32), |line| {
             assert!(!line.enabled, "trigger of an enabled interrupt");
             // PPIs' triggers are fixed on this machine.
@@ -187,7 +203,19 @@ impl ListRegisters for Lrs {
         self.0.borrow().cores[self.1].lrs[index]
     }
     fn write(&mut self, index: usize, image: u64) {
-        self.0.borrow_mut().cores[self.1].lrs[index] = image;
+        let mut machine = self.0.borrow_mut();
+        if machine.banked {
+            assert_eq!(from_gicv2(to_gicv2(image)), image, "a GICv2 has all of it");
+        }
+        let lrs = &mut machine.cores[self.1].lrs;
+        lrs[index] = image;
+        let twice = |(other, old): (usize, &u64)| {
+            other != index && lr::is_valid(*old) && lr::intid(*old) == lr::intid(image)
+        };
+        assert!(
+            !lr::is_valid(image) || !lrs.iter().enumerate().any(twice),
+            "one number in two list registers"
+        );
     }
     fn take_eoi_count(&mut self) -> u32 {
         std::mem::take(&mut self.0.borrow_mut().cores[self.1].eoi_count)

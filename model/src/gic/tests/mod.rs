@@ -1,7 +1,8 @@
-//! Tests of the virtual GIC, on a fake machine that behaves as IHI 0069 says.
+//! Tests of the virtual GIC, on a fake machine that behaves as IHI 0069 and IHI 0048 say.
 
 mod fake;
 mod flight;
+mod gicv2;
 mod machine;
 mod overflow;
 mod random;

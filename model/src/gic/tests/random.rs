@@ -3,10 +3,20 @@
 use proptest::prelude::*;
 
 use super::super::bank::bits;
-use super::super::{Control, REDIST_SIZE, SgiRegister, Word, lr};
+use super::super::{Control, REDIST_SIZE, SgiRegister, Version, Word, lr};
 use super::fake::{INTIDS, PPIS, SPIS, World};
 
 const SGI_BASE: u64 = 0x1_0000;
+
+/// The vCPUs that a value written to GICD_SGIR names.
+fn targets_v2(source: usize, value: u64) -> u32 {
+    match value >> 24 & 3 {
+        0 => value as u32 >> 16 & 0xff,
+        1 => 0xff & !(1 << source),
+        2 => 1 << source,
+        _ => 0,
+    }
+}
 
 /// A step, to be read with what the machine allows at that point.
 #[derive(Clone, Debug)]
@@ -30,6 +40,11 @@ fn step() -> impl Strategy<Value = Step> {
 struct Run {
     world: World,
     vcpus: usize,
+    v2: bool,
+    /// GICv2: sources of SGIs that must still be seen, per core and SGI.
+    senders: Vec<[u8; 16]>,
+    /// GICv2: how many more may come, per core, SGI and source.
+    sent: Vec<[[u32; 8]; 16]>,
     /// Per core (private ones) and INTID: it must reach the guest; how often it was raised and acknowledged.
     due: Vec<[bool; INTIDS as usize]>,
     raised: Vec<[u32; INTIDS as usize]>,
@@ -37,8 +52,8 @@ struct Run {
 }
 
 impl Run {
-    fn new(vcpus: usize, lrs: usize, two_step: u8) -> Self {
-        let mut world = World::new(vcpus, lrs);
+    fn new(version: Version, vcpus: usize, lrs: usize, two_step: u8) -> Self {
+        let mut world = World::with(version, vcpus, lrs);
         for (index, core) in world.machine.borrow_mut().cores.iter_mut().enumerate() {
             core.two_step = two_step & 1 << index != 0;
         }
@@ -46,6 +61,9 @@ impl Run {
         let mut run = Run {
             world,
             vcpus,
+            v2: version == Version::V2,
+            senders: vec![[0; 16]; vcpus],
+            sent: vec![[[0; 8]; 16]; vcpus],
             due: vec![[false; INTIDS as usize]; vcpus],
             raised: vec![[0; INTIDS as usize]; vcpus],
             acked: vec![[0; INTIDS as usize]; vcpus],
@@ -60,8 +78,8 @@ impl Run {
         for word in 1..4 {
             self.world.dist(first, 0x100 + 4 * word, 4, Some(0xffff_ffff));
         }
-        for vcpu in 0..self.vcpus as u64 {
-            self.world.redist(first, vcpu * REDIST_SIZE + SGI_BASE + 0x100, 4, Some(0xffff_ffff));
+        for vcpu in 0..self.vcpus {
+            self.write_word(first, Word::Private(vcpu), 0x100, 0xffff_ffff);
         }
     }
 
@@ -105,6 +123,12 @@ impl Run {
         let bank = if intid < 32 { core } else { 0 };
         self.due[bank][intid as usize] = false;
         self.acked[bank][intid as usize] += 1;
+        if let (true, Some(sources)) = (self.v2, self.senders[core].get_mut(intid as usize)) {
+            let source = self.world.machine.borrow().cores[core].source;
+            *sources &= !(1 << source);
+            let sent = &mut self.sent[core][intid as usize][source as usize];
+            *sent = sent.checked_sub(1).expect("an SGI from a source that did not send it");
+        }
         if lower {
             self.input(core, intid, false);
         }
@@ -114,12 +138,15 @@ impl Run {
     /// A guest's write to a register with one bit per interrupt. The test follows what it does to pending states.
     fn write_word(&mut self, core: usize, word: Word, register: u64, mask: u32) {
         let (offset, bank) = match word {
+            Word::Private(vcpu) if self.v2 && !self.runs(vcpu) => return,
+            Word::Private(vcpu) if self.v2 => (register, vcpu),
             Word::Private(vcpu) => (vcpu as u64 * REDIST_SIZE + SGI_BASE + register, vcpu),
             Word::Shared(word) => (register + 4 * word as u64, 0),
         };
         let base = if let Word::Shared(word) = word { 32 * word as u32 } else { 0 };
         let owned = self.world.vgic.bank(word).map_or(0, |bank| bank.owned());
-        for bit in bits(mask & owned) {
+        let fixed = if self.v2 && matches!(word, Word::Private(_)) { 0xffff } else { 0 };
+        for bit in bits(mask & owned & !fixed) {
             match register {
                 0x200 => self.raise(bank, base + bit),
                 0x280 => self.due[bank][(base + bit) as usize] = false,
@@ -128,9 +155,51 @@ impl Run {
         }
         let write = Some(u64::from(mask));
         match word {
+            Word::Private(vcpu) if self.v2 => self.world.dist(vcpu, offset, 4, write),
             Word::Private(_) => self.world.redist(core, offset, 4, write),
             Word::Shared(_) => self.world.dist(core, offset, 4, write),
         };
+    }
+
+    /// SGIs by GICD_SGIR, through the lock or not, or made pending and cleared by source.
+    fn send_v2(&mut self, core: usize, sgi: u32, value: u32) {
+        let all = (1_u32 << self.vcpus) - 1;
+        let sources = value >> 8 & all;
+        let (sent, hit) = match value & 7 {
+            0 => {
+                self.world.dist(core, u64::from(0xf20 + sgi), 1, Some(u64::from(value >> 8 & 0xff)));
+                (sources, 1 << core)
+            }
+            1 => {
+                self.world.dist(core, u64::from(0xf10 + sgi), 1, Some(u64::from(value >> 8 & 0xff)));
+                self.senders[core][sgi as usize] &= !(value >> 8) as u8;
+                let left = self.world.dist(core, u64::from(0xf10 + sgi), 1, None) as u8;
+                assert_eq!(left, self.senders[core][sgi as usize]);
+                self.due[core][sgi as usize] = left != 0;
+                return;
+            }
+            2..4 => {
+                let value = u64::from(value & 0x3ff_0000) | u64::from(sgi);
+                self.world.dist(core, 0xf00, 4, Some(value));
+                (1 << core, targets_v2(core, value) & all)
+            }
+            _ => {
+                let value = u64::from(value & 0x3ff_0000) | u64::from(sgi);
+                let hit = self.world.shared.send_sgir(core, value);
+                let mut machine = self.world.machine.borrow_mut();
+                for target in bits(hit as u32) {
+                    machine.cores[target as usize].kicked |= machine.online[target as usize];
+                }
+                (1 << core, hit as u32)
+            }
+        };
+        for target in bits(hit) {
+            for source in bits(sent) {
+                self.raise(target as usize, sgi);
+                self.senders[target as usize][sgi as usize] |= 1 << source;
+                self.sent[target as usize][sgi as usize][source as usize] += 1;
+            }
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -157,6 +226,7 @@ impl Run {
             24..=25 => {
                 let word = match pick % 6 {
                     0..=1 => Word::Private(pick / 6 % self.vcpus),
+                    4 if self.v2 => Word::Private(core),
                     word => Word::Shared(word % 4),
                 };
                 let registers = [0x80, 0x100, 0x100, 0x180, 0x180, 0x200, 0x280, 0x300, 0x380, 0x380];
@@ -177,6 +247,10 @@ impl Run {
                 let intid = u64::from(self.inputs(pick));
                 if intid < 32 {
                     let sgi = pick as u64 % 32;
+                    if self.v2 {
+                        self.world.dist(core, 0x400 + sgi, 1, priority);
+                        return;
+                    }
                     self.world.redist(
                         core,
                         step.core as u64 % 2 * REDIST_SIZE + SGI_BASE + 0x400 + sgi,
@@ -187,6 +261,11 @@ impl Run {
                     self.world.dist(core, 0x400 + intid, 1, priority);
                 }
             }
+            27 if self.v2 => {
+                let targets = Some(u64::from(value & value >> 8));
+                self.world.dist(core, 0x800 + u64::from(self.inputs(pick)), 1, targets);
+            }
+            28..=29 if self.v2 => self.send_v2(core, pick as u32 % 16, value),
             27 => {
                 let route = if value & 7 == 0 {
                     u64::from(value) << 28
@@ -266,7 +345,10 @@ impl Run {
     fn check_order(&self, vcpu: usize, lrs: &[u64], kicked: bool) {
         let machine = self.world.machine.borrow();
         let core = &machine.cores[vcpu];
-        let Some((_, intid, image)) = self.world.vgic.candidate(vcpu, 3) else { return };
+        let placed =
+            core.lrs.iter().filter(|image| self.v2 && lr::is_valid(**image) && lr::intid(**image) < 16);
+        let behind = placed.fold(0, |all, image| all | 1 << lr::intid(*image));
+        let Some((_, intid, image)) = self.world.vgic.candidate(vcpu, 3, behind) else { return };
         if kicked
             || self.world.maintained(vcpu)
             || !machine.online[vcpu]
@@ -295,6 +377,10 @@ impl Run {
         }
         for spi in SPIS {
             let target = u64::from(spi.intid) % self.vcpus as u64;
+            if self.v2 {
+                self.world.dist(0, 0x800 + u64::from(spi.intid), 1, Some(1 << target));
+                continue;
+            }
             self.world.dist(0, 0x6000 + 8 * u64::from(spi.intid), 8, Some(target));
         }
         self.enable_all();
@@ -345,6 +431,7 @@ impl Run {
                 }
             }
         }
+        assert!(self.senders.iter().flatten().all(|sources| *sources == 0), "{:?}", self.senders);
         let shared = (0..3).map(|word| self.world.dist(0, 0x300 + 4 * word, 4, None));
         assert_eq!(shared.sum::<u64>(), 0, "nothing is active");
     }
@@ -360,7 +447,22 @@ proptest! {
         two_step in 0..16_u8,
         steps in prop::collection::vec(step(), 0..300),
     ) {
-        let mut run = Run::new(vcpus, lrs, two_step);
+        let mut run = Run::new(Version::V3, vcpus, lrs, two_step);
+        run.check();
+        for step in &steps {
+            run.step(step);
+            run.check();
+        }
+        run.drain();
+    }
+
+    #[test]
+    fn nothing_lost_nothing_doubled_on_gicv2(
+        vcpus in 1..5_usize,
+        lrs in 1..5_usize,
+        steps in prop::collection::vec(step(), 0..300),
+    ) {
+        let mut run = Run::new(Version::V2, vcpus, lrs, 0);
         run.check();
         for step in &steps {
             run.step(step);
@@ -372,14 +474,15 @@ proptest! {
     /// Any access by any vCPU, anywhere, never panics and never reaches what is not owned (the fake checks).
     #[test]
     fn accesses_never_escape(
+        v2 in any::<bool>(),
         accesses in prop::collection::vec((0..5_usize, 0..0x9_0000_u64, 0..9_u8, any::<Option<u64>>()), 0..200),
     ) {
-        let mut world = World::new(2, 1);
+        let mut world = World::with(if v2 { Version::V2 } else { Version::V3 }, 2, 1);
         world.online(1);
         for (vcpu, offset, width, write) in accesses {
             let vcpu = vcpu % 2;
             if offset < 0x1_0000 || offset % 2 == 0 {
-                world.dist(vcpu, offset & 0xfffc, width, write);
+                world.dist(vcpu, offset & if v2 { 0xffc } else { 0xfffc }, width, write);
             }
             world.redist(vcpu, offset & !3, width, write);
             world.interrupt(vcpu);

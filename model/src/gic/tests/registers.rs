@@ -1,7 +1,7 @@
 //! What each register reads as, and what it ignores.
 
-use super::super::{Access, Config, ConfigError, REDIST_SIZE, Spi, Vgic};
-use super::fake::{INTIDS, PPIS, SPIS, World};
+use super::super::{Access, Config, ConfigError, REDIST_SIZE, Spi, Version, Vgic};
+use super::fake::{GOOD, INTIDS, PPIS, SPIS, World};
 
 const OWNED_WORD_1: u32 = 1 << 1 | 1 << 2 | 1 << 3 | 1 << 4 | 1 << 31;
 const SGI_BASE: u64 = 0x1_0000;
@@ -24,8 +24,7 @@ fn distributor_identifies_itself() {
 
 #[test]
 fn a_partition_without_spis_has_word_0_only() {
-    let config = Config { vcpus: 1, ppis: 0, edge_ppis: 0, spis: &[], priority_bits: 5, tdir: true };
-    let mut vgic = Vgic::new(&config).unwrap();
+    let mut vgic = Vgic::new(&GOOD).unwrap();
     let world = World::new(1, 1);
     let mut hw = super::fake::Physical(world.machine.clone(), 0);
     for offset in (0..0x1_0000).step_by(4) {
@@ -40,13 +39,14 @@ fn a_partition_without_spis_has_word_0_only() {
 
 #[test]
 fn impossible_configurations_are_refused() {
-    let good = Config { vcpus: 1, ppis: 0, edge_ppis: 0, spis: &[], priority_bits: 5, tdir: true };
+    let good = GOOD;
     let spi = |intid| Spi { intid, edge: false, emulated: false };
     fn refused(config: Config) -> ConfigError {
         Vgic::new(&config).unwrap_err()
     }
     assert_eq!(refused(Config { vcpus: 0, ..good }), ConfigError::Vcpus);
     assert_eq!(refused(Config { vcpus: 65, ..good }), ConfigError::Vcpus);
+    assert_eq!(refused(Config { version: Version::V2, vcpus: 9, ..good }), ConfigError::Vcpus);
     assert_eq!(refused(Config { ppis: 1 << 15, ..good }), ConfigError::Ppis);
     assert_eq!(refused(Config { priority_bits: 4, ..good }), ConfigError::PriorityBits);
     assert_eq!(refused(Config { spis: &[spi(31)], ..good }), ConfigError::Spi(31));
