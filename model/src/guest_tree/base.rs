@@ -11,7 +11,8 @@ use partita_abi::psci;
 use super::Writer;
 use super::node::{self, set, set_cells, set_strings, set_u64s};
 use crate::dt::{cell, properties, text, value};
-use crate::plan::{Console, ErrorKind, Gic, PlanError};
+use crate::gic::DIST_SIZE_V2;
+use crate::plan::{Console, ErrorKind, Gic, PlanError, interface_pages};
 
 /// The distributor's frame: 64 KiB (IHI 0069H 12.10).
 const DISTRIBUTOR: u64 = 0x1_0000;
@@ -146,9 +147,11 @@ impl<'a> Writer<'a> {
                 let size = REDISTRIBUTOR * self.partition.cpus.len() as u64;
                 (&["arm,gic-v3"], vec![dist.base.0, DISTRIBUTOR, first.base.0, size])
             }
-            Gic::V2 { dist, cpu, .. } => {
-                (&["arm,gic-400", "arm,cortex-a15-gic"], vec![dist.base.0, dist.size, cpu.base.0, cpu.size])
-            }
+            // The CPU interface that the guest has here is the virtual one.
+            Gic::V2 { dist, cpu, .. } => (
+                &["arm,gic-400", "arm,cortex-a15-gic"],
+                vec![dist.base.0, DIST_SIZE_V2, cpu.base.0, interface_pages(cpu).size],
+            ),
         };
         let base = reg.first().copied().unwrap_or_default();
         let mut gic =

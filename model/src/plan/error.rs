@@ -82,8 +82,6 @@ pub enum ErrorKind {
     BoardLacks(&'static str),
     /// A board property is malformed.
     BadBoardProperty(&'static str),
-    /// The board has something that Partita cannot drive yet.
-    BoardNotSupported(&'static str),
     /// The tree states no RAM.
     NoRam,
 
@@ -138,6 +136,8 @@ pub enum ErrorKind {
     CoreTaken(u64, String),
     /// The tree names no way to start the core.
     CoreCannotStart(u64),
+    /// A core beyond those that a GICv2 can have.
+    CoreBeyondGic(u64),
 
     // --- memory ------------------------------------------------------------------------------------------------
     /// Not whole pages.

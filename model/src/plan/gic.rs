@@ -4,7 +4,7 @@ use alloc::borrow::ToOwned;
 use alloc::vec::Vec;
 
 use super::{ErrorKind, Gic, PlanError, Spi};
-use crate::addr::PaSpan;
+use crate::addr::{PAGE, Pa, PaSpan};
 use crate::dt::{Index, Interrupt, Registers, cell, cells, number, value};
 
 /// GICv3 and later.
@@ -50,17 +50,35 @@ pub(super) fn gic(index: &Index<'_>) -> Result<Gic, PlanError> {
     }
     if let Some(found) = index.usable(V2) {
         return match *frames(found).as_slice() {
-            [dist, cpu, hyp, vcpu, ..] => {
+            [dist, cpu, hyp, vcpu, ..] if is_whole(&dist, &cpu, &hyp, &vcpu) => {
                 Ok(Gic::V2 { path: index.path(found).to_owned(), dist, cpu, hyp, vcpu })
             }
             _ => Err(malformed(
                 found,
                 "reg",
-                "distributor, CPU interface, virtual interface control and virtual CPU interface",
+                "distributor, CPU interface, virtual interface control and virtual CPU interface, in whole pages",
             )),
         };
     }
-    Err(PlanError::node("/", ErrorKind::BoardLacks("usable interrupt controller (arm,gic-v3)")))
+    Err(PlanError::node(
+        "/",
+        ErrorKind::BoardLacks("usable interrupt controller (arm,gic-v3 or arm,gic-400)"),
+    ))
+}
+
+/// Whether GICv2's frames are what EL2 and stage 2 can map: the virtual CPU interface is mapped to guests, so what lies
+/// behind it must not be another device's.
+fn is_whole(dist: &PaSpan, cpu: &PaSpan, hyp: &PaSpan, vcpu: &PaSpan) -> bool {
+    let starts = [dist, cpu, hyp, vcpu].iter().all(|frame| frame.base.0.is_multiple_of(PAGE));
+    starts && [dist, cpu, hyp].iter().all(|frame| frame.size >= PAGE) && vcpu.size >= 2 * PAGE
+}
+
+/// The two pages of a GICv2 CPU interface, physical or virtual (IHI 0048, 4.1.4): GICC_DIR is in the second. Where each
+/// fills 64 KiB, so that a kernel with such pages can map them, the first is repeated throughout its part.
+#[must_use]
+pub fn interface_pages(frame: &PaSpan) -> PaSpan {
+    let offset = if frame.size >= 0x2_0000 { 0xf000 } else { 0 };
+    PaSpan { base: Pa(frame.base.0 + offset), size: 2 * PAGE }
 }
 
 impl Gic {

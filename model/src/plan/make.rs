@@ -10,7 +10,7 @@ use super::own_tree::{self, Has};
 use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
-    Board, Console, Dtb, ErrorKind, Gic, Inputs, Memory, Move, Partition, Plan, PlanError, Planned, overlay,
+    Board, Console, Dtb, ErrorKind, Inputs, Memory, Move, Partition, Plan, PlanError, Planned, overlay,
     rules, space, spec,
 };
 use crate::dt::Index;
@@ -27,12 +27,6 @@ impl Plan {
         let plan = {
             let index = Index::new(&tree);
             let mut board = Board::read(&tree, &index, inputs.ram, inputs.occupied)?;
-            if let Gic::V2 { path, .. } = &board.gic {
-                return Err(PlanError::node(
-                    path,
-                    ErrorKind::BoardNotSupported("the interrupt controller GICv2"),
-                ));
-            }
             let partitions = index.find("/partitions").and_then(|number| index.node(number));
             let partitions = partitions.ok_or_else(|| PlanError::node("/", ErrorKind::NoPartitions))?;
             let specs = spec::read(partitions)?;

@@ -19,6 +19,7 @@ mod types;
 pub mod vocabulary;
 
 pub use error::{ErrorKind, PlanError};
+pub use gic::interface_pages;
 pub use own_tree::TreeFault;
 pub use types::*;
 

@@ -5,8 +5,9 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::spec::{ConsoleWord, Spec};
-use super::{Board, CpuEnable, ErrorKind, InterruptPath, PlanError, Restart, Start};
+use super::{Board, CpuEnable, ErrorKind, Gic, InterruptPath, PlanError, Restart, Start};
 use crate::dt::nearest;
+use crate::gic::MAX_VCPUS_V2;
 
 /// What holds between properties.
 pub(super) fn check(specs: &[Spec]) -> Result<(), PlanError> {
@@ -84,6 +85,9 @@ pub(super) fn cores(board: &mut Board, specs: &[Spec]) -> Result<Vec<Vec<usize>>
                     board.cpus.iter().map(|cpu| alloc::format!("{:#x}", cpu.mpidr)).collect();
                 return error(ErrorKind::NoSuchCore(*core, have.join(", ")));
             };
+            if matches!(board.gic, Gic::V2 { .. }) && at >= MAX_VCPUS_V2 {
+                return error(ErrorKind::CoreBeyondGic(*core));
+            }
             let Some(cpu) = board.cpus.get_mut(at) else { continue };
             if let Some(other) = cpu.owner.and_then(|(owner, _)| specs.get(owner)) {
                 return error(ErrorKind::CoreTaken(*core, other.name.clone()));

@@ -97,10 +97,10 @@ fn the_older_controller_is_described_in_its_own_way() {
     let mut plan = virt("older", 2);
     plan.board.gic = Gic::V2 {
         path: "/intc@8000000".into(),
-        dist: pa(0x800_0000, 0x1000),
-        cpu: pa(0x801_0000, 0x2000),
-        hyp: pa(0x803_0000, 0x2000),
-        vcpu: pa(0x804_0000, 0x2000),
+        dist: pa(0x800_0000, 0x1_0000),
+        cpu: pa(0x801_0000, 0x1_0000),
+        hyp: pa(0x803_0000, 0x1_0000),
+        vcpu: pa(0x804_0000, 0x1_0000),
     };
     let blob = guest_tree::write(&plan, 0, &host("virt")).expect("a tree");
     let tree = Fdt::new(&blob).expect("readable");

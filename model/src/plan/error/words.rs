@@ -66,10 +66,6 @@ impl fmt::Display for ErrorKind {
                 "the board's tree is malformed here (wanted {want}); use the tree that the board's firmware gives to \
                  Linux"
             ),
-            K::BoardNotSupported(what) => write!(
-                f,
-                "{what} is not supported yet; use a board with a GICv3 (QEMU: -M virt,virtualization=on,gic-version=3)"
-            ),
             K::NoRam => write!(
                 f,
                 "the board's tree states no RAM; state it as firmware would, such as --ram 0x40000000+0x40000000"
@@ -155,6 +151,11 @@ impl fmt::Display for ErrorKind {
                 f,
                 "the board's tree names no way to start core {core:#x} (enable-method psci or spin-table); give \
                  another core"
+            ),
+            K::CoreBeyondGic(core) => write!(
+                f,
+                "core {core:#x} is not among the first 8 of the board's tree, and its GICv2 can have no more; give one \
+                 of those"
             ),
             K::Unaligned(what, value) => {
                 write!(
