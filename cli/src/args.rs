@@ -82,6 +82,9 @@ pub struct BoardArgs {
     /// A range of RAM, as firmware fills it in; may be given more than once [default: the tree's]
     #[arg(long, value_name = "BASE+SIZE", value_parser = ram)]
     pub ram: Vec<PaSpan>,
+    /// The version of the interrupt controller, where QEMU's machine has a choice [default: the platform's]
+    #[arg(long, value_name = "2|3", value_parser = clap::value_parser!(u8).range(2..=3))]
+    pub gic: Option<u8>,
 }
 
 /// A plan and where its parts are.
@@ -171,9 +174,6 @@ pub struct RunCommand {
     /// The core, by QEMU's name (cortex-a72, max, ...)
     #[arg(long, value_name = "M")]
     pub cpu: Option<String>,
-    /// The interrupt controller's version
-    #[arg(long, value_name = "2|3", value_parser = clap::value_parser!(u8).range(2..=3))]
-    pub gic: Option<u8>,
     /// One instruction takes one nanosecond of the machine's time: the same figures every time
     #[arg(long)]
     pub icount: bool,

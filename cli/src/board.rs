@@ -50,7 +50,7 @@ impl Board {
             return Err(unknown(&name));
         }
         let file = machine::args_file(&folder);
-        let machine = if file.is_file() { Some(Machine::read(&file, options)?) } else { None };
+        let machine = if file.is_file() { Some(Machine::read(&file, options, args.gic)?) } else { None };
         let foreign_tree = merged.map(|plan| plan.path.clone()).or_else(|| args.dtb.clone());
         let tree = match (&foreign_tree, &machine, merged) {
             (_, _, Some(plan)) => plan.blob.clone(),

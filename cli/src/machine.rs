@@ -20,21 +20,8 @@ pub const QEMU: &str = "qemu-system-aarch64";
 pub struct Options {
     /// The core's name.
     pub cpu: Option<String>,
-    /// The version of the interrupt controller.
-    pub gic: Option<u8>,
     /// Further arguments.
     pub extra: Vec<String>,
-}
-
-impl Options {
-    /// What cannot be, whatever the platform.
-    pub fn check(&self) -> Outcome<()> {
-        if self.gic == Some(2) {
-            let message = "--gic 2: the hypervisor drives GICv3 only so far; leave --gic out, or give 3";
-            return Err(Failure::Usage(message.to_owned()));
-        }
-        Ok(())
-    }
 }
 
 /// A machine: QEMU's arguments without kernel, initrd and console.
@@ -45,8 +32,9 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Reads a platform's `qemu.args`: words between blanks; a line that begins with `#` is a comment.
-    pub fn read(file: &Path, options: &Options) -> Outcome<Self> {
+    /// Reads a platform's `qemu.args`: words between blanks; a line that begins with `#` is a comment. `gic` is the
+    /// version of the interrupt controller if the user wants another than the platform's.
+    pub fn read(file: &Path, options: &Options, gic: Option<u8>) -> Outcome<Self> {
         let text = fs::read_to_string(file).map_err(|error| Failure::file(file, &error))?;
         let lines = text.lines().filter(|line| !line.starts_with('#'));
         let mut args: Vec<String> = lines.flat_map(str::split_whitespace).map(str::to_owned).collect();
@@ -54,6 +42,20 @@ impl Machine {
             match args.iter().position(|word| word == "-cpu") {
                 Some(at) if at + 1 < args.len() => args[at + 1].clone_from(cpu),
                 _ => args.extend(["-cpu".to_owned(), cpu.clone()]),
+            }
+        }
+        if let Some(gic) = gic {
+            let machine = args.iter().position(|word| word == "-M" || word == "-machine");
+            match machine.and_then(|at| args.get_mut(at + 1)) {
+                Some(machine) if machine.split(',').next() == Some("virt") => {
+                    let kept = machine.split(',').filter(|option| !option.starts_with("gic-version="));
+                    *machine = format!("{},gic-version={gic}", kept.collect::<Vec<_>>().join(","));
+                }
+                _ => {
+                    let message =
+                        format!("--gic {gic}: this platform's machine has no choice of controllers");
+                    return Err(Failure::Usage(message));
+                }
             }
         }
         Ok(Self { platform: args, extra: options.extra.clone() })
@@ -121,26 +123,29 @@ pub fn args_file(folder: &Path) -> PathBuf {
 mod tests {
     use super::*;
 
-    fn read(text: &str, options: &Options) -> Outcome<Machine> {
+    fn read(text: &str, options: &Options, gic: Option<u8>) -> Outcome<Machine> {
         let folder = tempfile::tempdir().unwrap();
         let file = args_file(folder.path());
         fs::write(&file, text).unwrap();
-        Machine::read(&file, options)
+        Machine::read(&file, options, gic)
     }
 
     #[test]
     fn words_comments_and_the_core_are_read() {
-        let options =
-            Options { cpu: Some("max".into()), extra: vec!["-m".into(), "2G".into()], gic: Some(3) };
-        let machine = read("-M virt\n# all\n-cpu cortex-a72\n-smp 4\n", &options).unwrap();
+        let options = Options { cpu: Some("max".into()), extra: vec!["-m".into(), "2G".into()] };
+        let machine = read("-M virt\n# all\n-cpu cortex-a72\n-smp 4\n", &options, None).unwrap();
         let own = "-display none -monitor none -serial null";
         assert_eq!(machine.args("null").join(" "), format!("-M virt -cpu max -smp 4 {own} -m 2G"));
     }
 
     #[test]
-    fn gic_2_is_refused_for_now() {
-        let options = |gic| Options { gic, ..Options::default() };
-        assert_eq!(options(Some(2)).check().unwrap_err().status(), 2);
-        assert!(options(Some(3)).check().is_ok() && options(None).check().is_ok());
+    fn the_interrupt_controller_is_chosen() {
+        let with = |text, gic| read(text, &Options::default(), Some(gic)).map(|machine| machine.args("null"));
+        assert_eq!(
+            with("-M virt,gic-version=3,virtualization=on", 2).unwrap()[1],
+            "virt,virtualization=on,gic-version=2"
+        );
+        assert_eq!(with("-smp 2 -machine virt", 3).unwrap()[3], "virt,gic-version=3");
+        assert_eq!(with("-M raspi4b", 2).unwrap_err().status(), 2);
     }
 }

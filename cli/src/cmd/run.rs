@@ -21,8 +21,7 @@ const CONSOLE: [&str; 2] = ["-chardev", "stdio,id=console,signal=off"];
 
 /// Runs a plan until every partition is off.
 pub fn run(args: &RunCommand, ui: Ui) -> Outcome<()> {
-    let options = Options { cpu: args.cpu.clone(), gic: args.gic, extra: args.qemu.clone() };
-    options.check()?;
+    let options = Options { cpu: args.cpu.clone(), extra: args.qemu.clone() };
     let image = bare::hypervisor(ui)?;
     let session = Session::open(&args.plan, &options, Some(&image), ui)?;
     let Some(machine) = &session.board.machine else {

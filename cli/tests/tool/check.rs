@@ -115,7 +115,7 @@ fn the_board_is_the_user_s_choice() {
 fn usage_and_missing_tools_have_their_statuses() {
     let world = World::new();
     for args in
-        ["check", "check good.dtso --ram 1", "run good.dtso --gic 4", "run good.dtso --gic 2", "nonsense"]
+        ["check", "check good.dtso --ram 1", "run good.dtso --gic 4", "check good.dtso --gic 1", "nonsense"]
     {
         world.expect(2, args);
     }

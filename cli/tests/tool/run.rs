@@ -125,10 +125,10 @@ fn a_killed_tool_leaves_no_machine() {
 #[test]
 fn options_reach_qemu_and_the_log_is_kept() {
     let world = world(&format!("[second] tick\n{FIRST}{SECOND}"));
-    world.expect(0, &format!("{RUN} --cpu max --gic 3 --icount --gdb=4321 --log-dir log -- -m 2G"));
+    world.expect(0, &format!("{RUN} --cpu max --gic 2 --icount --gdb=4321 --log-dir log -- -m 2G"));
     let args = fs::read_to_string(world.path("args")).expect("the arguments").replace('\n', " ");
     for part in [
-        "-M virt -smp 4 -cpu max ",
+        "-M virt,gic-version=2 -smp 4 -cpu max ",
         "-chardev stdio,id=console,signal=off",
         "-serial chardev:console -m 2G",
         "-kernel log/partita-image -initrd log/bundle.cpio",
