@@ -1,23 +1,14 @@
-//! The physical machine's addresses that are needed at run time, noted once by the first core.
+//! EL2's own interrupts, noted once by the first core.
 
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::gic::dist::Distributor;
-
-static DISTRIBUTOR: AtomicUsize = AtomicUsize::new(0);
 static MAINTENANCE: AtomicU64 = AtomicU64::new(0);
 static UART: AtomicU64 = AtomicU64::new(0);
 
-/// Notes the distributor's mapped address, and EL2's own interrupts: the maintenance PPI and the UART's SPI (0: none).
-pub fn set(distributor: usize, maintenance: u32, uart: u32) {
+/// Notes EL2's own interrupts: the maintenance PPI and the UART's SPI (0: none).
+pub fn set(maintenance: u32, uart: u32) {
     MAINTENANCE.store(maintenance.into(), Ordering::Relaxed);
     UART.store(uart.into(), Ordering::Relaxed);
-    DISTRIBUTOR.store(distributor, Ordering::Release);
-}
-
-/// The distributor.
-pub fn distributor() -> Distributor {
-    Distributor::new(DISTRIBUTOR.load(Ordering::Relaxed))
 }
 
 /// The PPI of the virtual interface's maintenance interrupt.

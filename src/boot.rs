@@ -20,7 +20,7 @@ use crate::mmu::Stage1;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
-use crate::{board, cache, console, early, heap, muster, power, print, relocate, uart};
+use crate::{board, cache, console, early, gic, heap, muster, power, print, relocate, uart};
 
 type Refusal = Box<dyn core::error::Error>;
 
@@ -185,23 +185,19 @@ fn prepare_all(
     tables: &mut Stage1,
     uart: Option<&plan::Uart>,
 ) -> Result<Vec<(usize, &'static mut Core)>, Refusal> {
-    let plan::Gic::V3 { dist, .. } = plan.board.gic else {
-        return Err("this board has no GICv3, and another is not supported yet".into());
-    };
-    let redists = prepare::redistributors(plan, tables)?;
-    let distributor = tables.add_device(dist);
+    let gic = gic::find(plan, tables)?;
     let shared = Arena::fill(4 * PAGE + (plan.partitions.len() + 1) * console::SHARED_BYTES, |shared| {
         status::init(plan.partitions.iter().map(|p| Status::new(&p.name, p.cpus.len())).collect());
-        console::init(plan);
+        console::init(plan, &gic);
         shared
     });
     // A partition may own the UART when no console is shared; then EL2 falls silent once partitions run.
     let kept = uart.filter(|_| plan.uart_owner().is_none());
-    let machine = Machine { dist, redists, uart: kept.map(|uart| uart.span), bundle: span, shared };
+    let machine = Machine { gic, uart: kept.map(|uart| uart.span), bundle: span, shared };
     let maintenance =
         Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
-    board::set(distributor, maintenance, kept.and_then(|uart| uart.intid).unwrap_or(0));
-    board::distributor().init();
+    board::set(maintenance, kept.and_then(|uart| uart.intid).unwrap_or(0));
+    gic::controller().init();
     let mut cores = Vec::new();
     for number in 0..plan.partitions.len() {
         let (partition, arena): (&'static Partition, Arena) =

@@ -18,7 +18,7 @@ use spin::Once;
 use spin::mutex::SpinMutex;
 
 use crate::core::Core;
-use crate::gic::cpu::{self, Lrs};
+use crate::gic::{self, Found, Lrs, Seat};
 use crate::{board, uart};
 
 /// How often a core takes the turn again for output that came meanwhile.
@@ -39,8 +39,8 @@ struct Channel {
     input: Ring<256>,
     /// The guest was told that there is no room, and waits to hear that there is.
     full: AtomicBool,
-    /// Affinity of the core that takes interrupts for this console.
-    mpidr: u64,
+    /// The core that takes interrupts for this console.
+    seat: Seat,
     /// Whether the partition has one.
     shared: bool,
 }
@@ -65,21 +65,22 @@ struct Console {
 static CONSOLE: Once<Console> = Once::new();
 
 /// Makes the rings. Called once, before any partition runs, with the shared arena open.
-pub fn init(plan: &Plan) {
-    let channel = |mpidr, shared| Channel {
+pub fn init(plan: &Plan, gic: &Found) {
+    let channel = |seat, shared| Channel {
         out: Ring::new(),
         input: Ring::new(),
         full: AtomicBool::new(false),
-        mpidr,
+        seat,
         shared,
     };
     let mut channels: Vec<Channel> = Vec::with_capacity(plan.partitions.len() + 1);
     for partition in &plan.partitions {
-        let mpidr = plan.board.cpus[partition.cpus[0]].mpidr;
-        channels.push(channel(mpidr, matches!(partition.console, plan::Console::Shared { .. })));
+        let seat =
+            gic.cores[partition.cpus[0]].expect("every core that the plan uses has a part of the controller");
+        channels.push(channel(seat, matches!(partition.console, plan::Console::Shared { .. })));
     }
     let focus = channels.iter().position(|channel| channel.shared).unwrap_or(0);
-    channels.push(channel(channels[focus].mpidr, false));
+    channels.push(channel(channels[focus].seat, false));
     CONSOLE.call_once(|| Console {
         drain: Drain::new(),
         channels,
@@ -97,12 +98,11 @@ pub fn start() {
     if board::uart_intid() != 0
         && let Some(console) = CONSOLE.get()
     {
-        board::distributor().claim(board::uart_intid());
         // Both kinds of UART hold their line until they are served; firmware may have left anything here.
-        let _ = board::distributor().set_edge(board::uart_intid(), false);
+        gic::claim(board::uart_intid());
         console.route();
         uart::interrupts(true, false);
-        board::distributor().enable(board::uart_intid());
+        gic::enable(board::uart_intid());
     }
 }
 
@@ -130,7 +130,7 @@ impl Console {
         for channel in &self.channels {
             if channel.full.load(Ordering::Acquire) && Assembler::room(channel.out.free()) >= FIFO {
                 channel.full.store(false, Ordering::Release);
-                cpu::kick(channel.mpidr);
+                gic::controller().kick(channel.seat);
             }
         }
     }
@@ -169,7 +169,7 @@ impl Console {
         let wanted = self.drain.next_source().unwrap_or(self.focus.load(Ordering::Relaxed));
         let intid = board::uart_intid();
         if intid != 0 && self.routed.swap(wanted, Ordering::AcqRel) != wanted {
-            board::distributor().route(intid, self.channels[wanted].mpidr);
+            gic::controller().route(intid, self.channels[wanted].seat);
         }
     }
 
@@ -196,7 +196,7 @@ impl Console {
             Event::ToGuest(byte) => {
                 // A guest that does not read loses what does not fit, as on a real line.
                 if self.channels[focus].input.push(&[byte]) {
-                    cpu::kick(self.channels[focus].mpidr);
+                    gic::controller().kick(self.channels[focus].seat);
                 }
             }
             Event::Focus(partition) if can(partition) => self.give_focus(focus, partition),
@@ -209,15 +209,15 @@ impl Console {
             Event::Help => self.say(HELP),
             Event::Quit => {
                 self.quit.store(true, Ordering::Release);
-                self.channels.iter().for_each(|channel| cpu::kick(channel.mpidr));
+                self.channels.iter().for_each(|channel| gic::controller().kick(channel.seat));
             }
         }
     }
 
     fn give_focus(&self, from: usize, to: usize) {
         self.focus.store(to, Ordering::Release);
-        cpu::kick(self.channels[from].mpidr);
-        cpu::kick(self.channels[to].mpidr);
+        gic::controller().kick(self.channels[from].seat);
+        gic::controller().kick(self.channels[to].seat);
     }
 }
 
@@ -264,7 +264,7 @@ fn update_line(core: &Core, state: &mut crate::partition::State) {
     let level = state.terminal.uart.line();
     match state.vgic.set_line(intid, level) {
         Some(vcpu) if vcpu == core.vcpu => state.vgic.kicked(vcpu, &mut core.physical(), &mut Lrs),
-        Some(vcpu) => cpu::kick(core.partition.vcpus[vcpu].mpidr),
+        Some(vcpu) => gic::controller().kick(core.partition.vcpus[vcpu].seat),
         None => {}
     }
 }

@@ -11,17 +11,15 @@ use partita_model::lifecycle::{Cause, State};
 use partita_model::psci::Start;
 use partita_model::syndrome::inject::Features;
 
-use crate::gic::cpu::{self, Lrs};
 use crate::gic::hw::Physical;
-use crate::gic::redist::Redistributor;
-use crate::gic::{KICK, LAST_SPECIAL, SPECIAL};
+use crate::gic::{self, KICK, Lrs};
 use crate::mmu::Stage1;
 use crate::partition::Partition;
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
 use crate::{board, console, layout, life, muster};
 
-/// What a core keeps for itself. TPIDR_EL2 points to it; vectors.S knows the first four fields.
+/// What a core keeps for itself. TPIDR_EL2 points to it; vectors.S knows the first five fields.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Core {
@@ -33,6 +31,8 @@ pub struct Core {
     exits: &'static Exits,
     /// Top of the stack for EL2's own faults.
     emergency: usize,
+    /// GICv2's CPU interface and virtual interface control, for the fast path.
+    frames: [usize; 2],
     /// The partition that owns this core.
     pub partition: &'static Partition,
     /// Which virtual CPU this core is.
@@ -49,7 +49,6 @@ pub struct Core {
 
 #[expect(improper_ctypes, reason = "assembly passes the pointer on and never looks behind it")]
 unsafe extern "C" {
-    static vectors: u8;
     fn enter_guest(entry: u64, x0: u64, stack: usize) -> !;
     fn leave_guest(core: *mut Core, stack: usize) -> !;
 }
@@ -62,6 +61,7 @@ impl Core {
             ready_count: 0,
             exits: &partition.status.exits[vcpu],
             emergency,
+            frames: gic::vectors().1,
             partition,
             vcpu,
             stage1,
@@ -80,11 +80,6 @@ impl Core {
         unsafe { &mut *(TPIDR_EL2.get() as *mut Self) }
     }
 
-    /// Redistributor of this core.
-    fn redist(&self) -> Redistributor {
-        self.partition.vcpus[self.vcpu].redist
-    }
-
     /// Makes the calling core this one, and brings EL2's own registers to their state for good. What they hide from
     /// the guest, the model's ID registers hide too.
     fn adopt(&mut self) {
@@ -96,12 +91,12 @@ impl Core {
         unsafe {
             self.stage1.activate();
             msr!("tpidr_el2", core::ptr::from_mut(self) as u64);
-            msr!("vbar_el2", core::ptr::addr_of!(vectors) as u64);
+            msr!("vbar_el2", gic::vectors().0 as u64);
             traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu);
         }
         barrier::isb(barrier::SY);
-        self.redist().init(board::maintenance_intid());
-        cpu::init();
+        let seat = self.partition.vcpus[self.vcpu].seat;
+        gic::controller().init_core(seat, board::maintenance_intid());
     }
 
     /// The physical interrupt controller, as this core's partition may use it.
@@ -135,11 +130,24 @@ impl Core {
 
     /// Puts what others made pending for this virtual CPU into its list registers.
     pub fn drain(&mut self) {
-        if self.partition.sgi.drain(self.vcpu, &mut Lrs) == Drained::NeedsLock {
+        if gic::drain(&self.partition.sgi, self.vcpu) == Drained::NeedsLock {
             let mut state = self.partition.lock(self.vcpu);
             state.vgic.kicked(self.vcpu, &mut self.physical(), &mut Lrs);
         }
         self.refresh();
+    }
+
+    /// Has virtual CPUs look at what was sent to them: others by a kick, this one at once.
+    pub fn notify(&mut self, mut vcpus: u64) {
+        while vcpus != 0 {
+            let vcpu = vcpus.trailing_zeros() as usize;
+            vcpus &= vcpus - 1;
+            if vcpu == self.vcpu {
+                self.drain();
+            } else {
+                gic::controller().kick(self.partition.vcpus[vcpu].seat);
+            }
+        }
     }
 
     /// Gives the guest's context up. The caller has told the model, or the partition is ending.
@@ -147,7 +155,7 @@ impl Core {
         let mut state = self.partition.lock(self.vcpu);
         state.vgic.offline(self.vcpu, &mut self.physical(), &mut Lrs);
         drop(state);
-        cpu::reset_virtual();
+        gic::controller().reset_virtual();
         // SAFETY: nothing on this stack is needed any more: this exit's frame ends with the guest's context.
         unsafe { leave_guest(self, layout::STACK_TOP) }
     }
@@ -170,7 +178,7 @@ impl Core {
         let mut state = self.partition.lock(self.vcpu);
         state.vgic.offline(self.vcpu, &mut self.physical(), &mut Lrs);
         drop(state);
-        cpu::reset_virtual();
+        gic::controller().reset_virtual();
         self.enter(start)
     }
 
@@ -222,7 +230,7 @@ fn idle(core: &mut Core) -> ! {
                 if let Some(start) = state.psci.arrived(core.vcpu) {
                     state.parked -= 1;
                     drop(state);
-                    cpu::mask_all_but_kick(false);
+                    gic::controller().mask_all_but_kick(false);
                     core.enter(start);
                 }
                 drop(state);
@@ -250,17 +258,19 @@ fn sleep() {
 
 /// Sleeps until something that is EL2's own arrives. The guest's interrupts stay pending where they are.
 fn wait() {
-    cpu::mask_all_but_kick(true);
+    let gic = gic::controller();
+    gic.mask_all_but_kick(true);
     sleep();
     loop {
-        let intid = cpu::acknowledge();
-        if (SPECIAL..=LAST_SPECIAL).contains(&intid) {
+        let taken = gic.acknowledge();
+        let intid = taken.intid();
+        if taken.is_special() {
             break;
         }
-        cpu::drop_priority(intid);
+        gic.drop_priority(taken);
         if intid != KICK && intid == board::uart_intid() {
             console::interrupt();
         }
-        cpu::deactivate(intid);
+        gic.deactivate(taken);
     }
 }

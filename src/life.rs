@@ -4,10 +4,9 @@ use partita_model::lifecycle::Cause;
 use spin::mutex::SpinMutexGuard;
 
 use crate::core::Core;
-use crate::gic::cpu as gic_cpu;
 use crate::partition::State;
 use crate::status;
-use crate::{cache, console, power};
+use crate::{cache, console, gic, power};
 
 /// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
 /// partition is in the guest.
@@ -50,7 +49,7 @@ pub fn end(core: &Core, cause: Cause) {
     drop(state);
     for (vcpu, other) in partition.vcpus.iter().enumerate() {
         if vcpu != core.vcpu {
-            gic_cpu::kick(other.mpidr);
+            gic::controller().kick(other.seat);
         }
     }
 }
@@ -67,7 +66,7 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
         let _ = partition.life().load();
         drop(state);
         if core.vcpu != 0 {
-            gic_cpu::kick(partition.vcpus[0].mpidr);
+            gic::controller().kick(partition.vcpus[0].seat);
         }
         return;
     }

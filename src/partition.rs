@@ -13,8 +13,7 @@ use partita_model::psci::{Psci, Start};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use crate::console::Terminal;
-use crate::gic::cpu::Lrs;
-use crate::gic::redist::Redistributor;
+use crate::gic::{Lrs, Seat};
 use crate::status::Status;
 
 /// One partition.
@@ -41,7 +40,7 @@ pub struct Setup {
     pub vcpus: Vec<Vcpu>,
     /// Where it sees its distributor.
     pub dist: IpaSpan,
-    /// Where it sees its redistributors.
+    /// Where it sees its redistributors; nothing with GICv2.
     pub redists: IpaSpan,
     /// Where it sees its emulated UART, and that one's interrupt.
     pub console: Option<(IpaSpan, u32)>,
@@ -79,10 +78,8 @@ pub struct State {
 /// A virtual CPU.
 #[derive(Debug)]
 pub struct Vcpu {
-    /// Affinity of the core that it is.
-    pub mpidr: u64,
-    /// That core's redistributor.
-    pub redist: Redistributor,
+    /// The core that it is.
+    pub seat: Seat,
     /// List-register images by INTID, for the fast path.
     pub ready: Vec<AtomicU64>,
 }

@@ -2,24 +2,22 @@
 //! only the cores concerned map.
 
 use alloc::boxed::Box;
-use alloc::string::ToString;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 
 use dtoolkit::model::DeviceTree;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
 use partita_model::bundle::Bundle;
-use partita_model::gic::{Config, DIST_SIZE, REDIST_SIZE, Spi, Vgic};
-use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
+use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, REDIST_SIZE, Spi, Vgic};
+use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan, interface_pages};
 use partita_model::psci::Start;
 use partita_model::stage2::{self, Kind, Mapping, Shape, Tables};
 
 use crate::core::Core;
-use crate::gic::cpu;
-use crate::gic::redist::{self, Redistributor};
+use crate::gic::{self, Found};
 use crate::heap::{self, Arena};
 use crate::layout::{self, PAGE};
-use crate::mmu::{self, Stage1};
+use crate::mmu::Stage1;
 use crate::partition::{Image, Partition, Setup, Vcpu};
 use crate::status;
 use crate::traps;
@@ -27,10 +25,8 @@ use crate::traps;
 /// What the first core found of the machine.
 #[derive(Debug)]
 pub struct Machine {
-    /// The distributor's frame.
-    pub dist: PaSpan,
-    /// Redistributor of each core of the board, by its index in the plan.
-    pub redists: Vec<Option<PaSpan>>,
+    /// The interrupt controller.
+    pub gic: Found,
     /// The UART's registers.
     pub uart: Option<PaSpan>,
     /// Where the bundle lies.
@@ -76,7 +72,8 @@ pub fn partition(
         (Dtb::Generated, Some(at)) => Some((partita_model::guest_tree::write(plan, number, tree)?, at)),
         _ => None,
     };
-    let (root, shape) = stage2_tables(wanted)?;
+    let frames = gic_frames(&plan.board.gic, wanted.cpus.len());
+    let (root, shape) = stage2_tables(&plan.board.gic, wanted)?;
     let highest = wanted.spis.iter().map(|spi| spi.intid).max().unwrap_or(31);
     let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
     let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
@@ -86,9 +83,9 @@ pub fn partition(
             number,
             status: &status::all()[number],
             memory: wanted.memory.clone(),
-            vcpus: wanted.cpus.iter().map(|&index| vcpu(plan, index, highest, machine)).collect(),
-            dist: Span { base: Ipa(machine.dist.base.0), size: DIST_SIZE },
-            redists: redist_span(plan, wanted),
+            vcpus: wanted.cpus.iter().map(|&index| vcpu(index, highest, machine)).collect(),
+            dist: frames.0,
+            redists: frames.1,
             console: match wanted.console {
                 Console::Shared { base, intid } => Some((Span { base, size: PAGE as u64 }, intid)),
                 _ => None,
@@ -103,7 +100,7 @@ pub fn partition(
     })
 }
 
-fn stage2_tables(wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {
+fn stage2_tables(gic: &plan::Gic, wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {
     let mut mappings: Vec<Mapping> = wanted
         .memory
         .iter()
@@ -114,25 +111,33 @@ fn stage2_tables(wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error>
         pa: span.base,
         kind: Kind::Device,
     }));
+    if let plan::Gic::V2 { cpu, vcpu, .. } = gic {
+        // The virtual CPU interface, where the guest takes it for the physical one. Nothing else of the controller.
+        let pages = interface_pages(vcpu);
+        let ipa = Span { base: Ipa(cpu.base.0), size: pages.size };
+        mappings.push(Mapping { ipa, pa: pages.base, kind: Kind::Device });
+    }
     let top = mappings.iter().map(|mapping| mapping.ipa.end()).max().unwrap_or(Ipa(0));
     let shape = Shape::for_top(top, traps::pa_bits())?;
     let root = stage2::build(&mut Heap, &shape, &mappings)?;
     Ok((root, shape))
 }
 
-fn redist_span(plan: &Plan, wanted: &plan::Partition) -> IpaSpan {
-    let base = match &plan.board.gic {
-        plan::Gic::V3 { redists, .. } => redists.first().map_or(0, |region| region.base.0),
-        plan::Gic::V2 { .. } => 0,
-    };
-    Span { base: Ipa(base), size: REDIST_SIZE * wanted.cpus.len() as u64 }
+/// Where a guest sees its distributor and its redistributors: at the board's own addresses.
+fn gic_frames(gic: &plan::Gic, vcpus: usize) -> (IpaSpan, IpaSpan) {
+    let span = |base, size| Span { base: Ipa(base), size };
+    match gic {
+        plan::Gic::V2 { dist, .. } => (span(dist.base.0, DIST_SIZE_V2), span(0, 0)),
+        plan::Gic::V3 { dist, redists, .. } => {
+            let first = redists.first().map_or(0, |region| region.base.0);
+            (span(dist.base.0, DIST_SIZE), span(first, REDIST_SIZE * vcpus as u64))
+        }
+    }
 }
 
-fn vcpu(plan: &Plan, index: usize, highest: u32, machine: &Machine) -> Vcpu {
-    let frame = machine.redists[index].expect("every core that the plan uses has a redistributor");
+fn vcpu(index: usize, highest: u32, machine: &Machine) -> Vcpu {
     Vcpu {
-        mpidr: plan.board.cpus[index].mpidr,
-        redist: Redistributor::new(mmu::device_address(frame)),
+        seat: machine.gic.cores[index].expect("every core that the plan uses has a part of the controller"),
         ready: (0..=highest).map(|_| AtomicU64::new(0)).collect(),
     }
 }
@@ -164,14 +169,15 @@ fn vgic(plan: &Plan, wanted: &plan::Partition, setup: &Setup) -> Result<Vgic, Bo
     }
     // The non-secure EL1 and the virtual timer are the guest's own: its core is never shared.
     let ppis = plan.board.timer_ppis[1..3].iter().fold(0, |mask, ppi| mask | 1 << ppi);
-    let (_, priority_bits) = cpu::shape();
+    let shape = gic::controller().shape();
     let config = Config {
+        version: gic::version(),
         vcpus: setup.vcpus.len(),
         ppis,
         edge_ppis: 0,
         spis: &spis,
-        priority_bits: priority_bits.into(),
-        tdir: cpu::traps_dir(),
+        priority_bits: shape.priority_bits.into(),
+        tdir: shape.traps_dir,
     };
     Vgic::new(&config).map_err(|error| alloc::format!("{}: {error:?}", wanted.name).into())
 }
@@ -191,9 +197,13 @@ pub fn core(
         stage1.add_arena(machine.shared);
         stage1.add_stack();
         stage1.add_window();
-        stage1.add_device(machine.dist);
+        for &frame in &machine.gic.frames {
+            stage1.add_device(frame);
+        }
         for &index in &plan.partitions[partition.number].cpus {
-            stage1.add_device(machine.redists[index].expect("checked when the partition was prepared"));
+            if let Some(frame) = machine.gic.private[index] {
+                stage1.add_device(frame);
+            }
         }
         if let Some(uart) = machine.uart {
             stage1.add_device(uart);
@@ -204,43 +214,4 @@ pub fn core(
         let emergency = heap::pages(1, PAGE) + PAGE;
         Box::leak(Box::new(Core::new(partition, vcpu, stage1, emergency)))
     })
-}
-
-/// Finds each core's redistributor. The regions are mapped at [`layout::REDISTS`] for that, by the first core only.
-pub fn redistributors(
-    plan: &Plan,
-    tables: &mut Stage1,
-) -> Result<Vec<Option<PaSpan>>, alloc::string::String> {
-    let plan::Gic::V3 { redists, stride, .. } = &plan.board.gic else {
-        return Err("this board has no GICv3, and another is not supported yet".to_string());
-    };
-    let mut found: Vec<Option<PaSpan>> = plan.board.cpus.iter().map(|_| None).collect();
-    let mut va = layout::REDISTS;
-    for region in redists {
-        tables.add_device_at(va, region.pages());
-        let mut offset = 0;
-        while offset + redist::SIZE <= region.size {
-            let redistributor = Redistributor::new(va + offset as usize);
-            let (mpidr, last, size) = redistributor.identity();
-            if let Some(index) = plan.board.cpus.iter().position(|cpu| cpu.mpidr == mpidr) {
-                if redistributor.lpis_on() {
-                    return Err(alloc::format!(
-                        "firmware left LPIs on at the redistributor of {}: their tables could be anywhere in memory",
-                        plan.board.cpus[index].path
-                    ));
-                }
-                let base = Pa(region.base.0 + offset);
-                found[index] = Some(Span { base, size: redist::SIZE });
-            }
-            if last {
-                break;
-            }
-            offset += if *stride != 0 { *stride } else { size };
-        }
-        va += (region.pages().size as usize).next_multiple_of(layout::BLOCK) + layout::BLOCK;
-    }
-    match plan.board.cpus.iter().zip(&found).find(|(cpu, frame)| cpu.owner.is_some() && frame.is_none()) {
-        Some((cpu, _)) => Err(alloc::format!("{}: no redistributor says that it is this core's", cpu.path)),
-        None => Ok(found),
-    }
 }

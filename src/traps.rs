@@ -9,6 +9,7 @@ use partita_model::idregs::controls::Controls;
 use partita_model::idregs::{Guest, Host};
 use partita_model::smccc::Mitigations;
 
+use crate::gic::{Version, version};
 use crate::power;
 use crate::sysreg::{mrs, msr};
 
@@ -51,7 +52,7 @@ impl View {
     pub fn of_this_core() -> Self {
         let (host, firmware) = (host(), power::workarounds());
         let mitigations = Mitigations::new(MIDR_EL1.get(), host.get(4, 0), host.get(4, 1), firmware);
-        Self { ids: Guest::new(&host, true), mitigations }
+        Self { ids: Guest::new(&host, version() == Version::V3), mitigations }
     }
 }
 

@@ -1,10 +1,23 @@
-//! The physical GICv3 (IHI 0069): distributor, redistributors, CPU interface and list registers. It decides nothing:
-//! what a guest's access means is `partita-model`'s business; this performs it.
+//! The physical interrupt controller: distributor, each core's part of it, CPU interface and list registers. It decides
+//! nothing: what a guest's access means is `partita-model`'s business; this performs it.
+//!
+//! There are two, [`v2`] and [`v3`], one of which the board's tree names. Both are a [`Controller`], and the rest of EL2
+//! knows no other difference than this trait, the vectors' interrupt path and what stage 2 maps of a GICv2.
 
-pub mod cpu;
-pub mod dist;
+mod dist;
+mod find;
 pub mod hw;
-pub mod redist;
+mod lrs;
+mod v2;
+mod v3;
+
+use core::fmt::Debug;
+use core::sync::atomic::{AtomicBool, Ordering};
+
+pub use dist::{claim, enable};
+pub use find::{Found, find};
+pub use lrs::{Lrs, drain};
+pub use partita_model::gic::Version;
 
 /// EL2's kick: a physical SGI that makes a core look at its orders. No guest can send, mask or see it.
 pub const KICK: u32 = 0;
@@ -13,14 +26,115 @@ const PRIORITY: u8 = 0xa0;
 /// Physical priority of the kick.
 const KICK_PRIORITY: u8 = 0x80;
 
-/// First INTID of the special ones, 1020 to 1023 (IHI 0069, 2.2.1).
-pub const SPECIAL: u32 = 1020;
+/// First INTID of the special ones, 1020 to 1023 (IHI 0069, 2.2.1; IHI 0048, 3.2.5).
+const SPECIAL: u32 = 1020;
 /// The last of them; what lies above is an extended or locality-specific interrupt, which Partita enables nowhere.
-pub const LAST_SPECIAL: u32 = 1023;
+const LAST_SPECIAL: u32 = 1023;
+
+/// A core, as the interrupt controller knows it.
+#[derive(Clone, Copy, Debug)]
+pub enum Seat {
+    /// By its number among the board's cores; which CPU interface it has it tells when it comes (muster.rs).
+    V2(usize),
+    /// By its MPIDR and its redistributor.
+    V3(u64, v3::redist::Redistributor),
+}
+
+/// An acknowledged interrupt, as the CPU interface wants to have it back: GICv2's SGIs carry their source.
+#[derive(Clone, Copy, Debug)]
+pub struct Taken(u32);
+
+impl Taken {
+    /// From what the vectors read.
+    pub fn new(raw: u64) -> Self {
+        Self(raw as u32)
+    }
+
+    /// Its INTID.
+    pub fn intid(self) -> u32 {
+        // GICC_IAR.CPUID is in bits 12..10 (IHI 0048, 4.4.4); GICv3 has 24 bits of INTID.
+        if version() == Version::V2 { self.0 & 0x3ff } else { self.0 & 0xff_ffff }
+    }
+
+    /// Whether it says that there is none.
+    pub fn is_special(self) -> bool {
+        (SPECIAL..=LAST_SPECIAL).contains(&self.intid())
+    }
+}
+
+/// What the hardware has for guests.
+#[derive(Clone, Copy, Debug)]
+pub struct Shape {
+    /// Bits of a virtual priority.
+    pub priority_bits: u8,
+    /// Whether a guest's deactivation by number can be trapped alone (ICH_VTR_EL2.TDS).
+    pub traps_dir: bool,
+}
+
+/// An interrupt controller.
+pub trait Controller: Debug + Sync {
+    /// Brings the distributor to a known state: every SPI disabled, idle, with EL2's priority; forwarding on. Once.
+    fn init(&self);
+    /// Brings the calling core's part to EL2's use: its private interrupts disabled and idle but for the kick and the
+    /// maintenance interrupt, nothing masked, split priority drop and deactivation; its virtual interface as after reset.
+    fn init_core(&self, seat: Seat, maintenance: u32);
+    /// Brings the calling core's virtual interface to its state after reset.
+    fn reset_virtual(&self);
+    /// What the hardware has for guests.
+    fn shape(&self) -> Shape;
+
+    /// The frame with a core's private interrupts; the offsets in it are the distributor's. With GICv2 the caller is
+    /// that core.
+    fn private(&self, seat: Seat) -> Frame;
+    /// Waits until earlier writes there (none: to the distributor) have taken effect; bounded by the hardware.
+    fn wait(&self, seat: Option<Seat>);
+    /// Routes an SPI to a core.
+    fn route(&self, intid: u32, seat: Seat);
+    /// Sends the kick to a core.
+    fn kick(&self, seat: Seat);
+
+    /// Acknowledges the most urgent interrupt.
+    fn acknowledge(&self) -> Taken;
+    /// Drops the priority of an acknowledged interrupt.
+    fn drop_priority(&self, taken: Taken);
+    /// Deactivates an interrupt that no guest will.
+    fn deactivate(&self, taken: Taken);
+    /// Lets only EL2's own interrupts through to this core while its guest does not run; the guest's stay pending.
+    fn mask_all_but_kick(&self, masked: bool);
+    /// The form of a list-register image in which the fast path finds it.
+    fn ready(&self, image: u64) -> u64;
+}
+
+static IS_V2: AtomicBool = AtomicBool::new(false);
+
+/// The board's interrupt controller.
+pub fn controller() -> &'static dyn Controller {
+    match version() {
+        Version::V2 => &v2::Gicv2,
+        Version::V3 => &v3::Gicv3,
+    }
+}
+
+/// Which one it is.
+pub fn version() -> Version {
+    if IS_V2.load(Ordering::Relaxed) { Version::V2 } else { Version::V3 }
+}
+
+/// The interrupt path of the vectors for it, and the two frames that it uses.
+pub fn vectors() -> (usize, [usize; 2]) {
+    unsafe extern "C" {
+        static vectors: u8;
+        static vectors_v2: u8;
+    }
+    match version() {
+        Version::V2 => (core::ptr::addr_of!(vectors_v2) as usize, v2::frames()),
+        Version::V3 => (core::ptr::addr_of!(vectors) as usize, [0; 2]),
+    }
+}
 
 /// A frame of registers that this core maps.
 #[derive(Clone, Copy, Debug)]
-struct Frame(usize);
+pub struct Frame(usize);
 
 impl Frame {
     fn read(self, offset: usize) -> u32 {
@@ -34,7 +148,7 @@ impl Frame {
     }
 
     fn write_byte(self, offset: usize, value: u8) {
-        // SAFETY: as above; priorities are byte-accessible (IHI 0069, 12.1.3).
+        // SAFETY: as above; priorities and targets are byte-accessible (IHI 0069, 12.1.3; IHI 0048, 4.1.3).
         unsafe { ((self.0 + offset) as *mut u8).write_volatile(value) };
     }
 
@@ -49,7 +163,7 @@ impl Frame {
     }
 }
 
-// Offsets that distributor and SGI frame share (IHI 0069, 12.8 and 12.10).
+// Offsets that both distributors and the SGI frame share (IHI 0069, 12.8 and 12.10; IHI 0048, 4.1.2).
 const IGROUPR: usize = 0x080;
 const ISENABLER: usize = 0x100;
 const ICENABLER: usize = 0x180;

@@ -9,7 +9,7 @@ use tock_registers::interfaces::Readable;
 
 use super::{Frame, inject, skip};
 use crate::core::Core;
-use crate::gic::cpu::Lrs;
+use crate::gic::{Lrs, Version, version};
 use partita_model::lifecycle::exits::Kind;
 
 /// A data abort: emulated where a device is, else the guest's external abort.
@@ -18,8 +18,8 @@ pub fn data_abort(core: &mut Core, frame: &mut Frame, abort: Abort) {
         let ipa = partita_model::syndrome::fault_ipa(HPFAR_EL2.get(), FAR_EL2.get());
         let big_endian = big_endian();
         let write = access.write.then(|| access.stored(frame.get(access.register), big_endian));
-        if let Some(value) = device(core, ipa, access, write) {
-            core.count(Kind::Mmio);
+        if let Some((value, kind)) = device(core, ipa, access, write) {
+            core.count(kind);
             if !access.write {
                 frame.set(access.register, access.loaded(value, big_endian));
             }
@@ -43,8 +43,8 @@ fn big_endian() -> bool {
     SCTLR_EL1.get() >> if el0 { 24 } else { 25 } & 1 != 0
 }
 
-/// Performs an access to an emulated device. None: there is no device at this address.
-fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option<u64> {
+/// Performs an access to an emulated device, and says as what it counts. None: there is no device at this address.
+fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option<(u64, Kind)> {
     let partition = core.partition;
     let vcpu = core.vcpu;
     let fits = |at: partita_model::addr::IpaSpan| {
@@ -52,20 +52,25 @@ fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option
     };
     let gic_access = gic::Access { width: access.width, write };
     if let Some(offset) = fits(partition.dist) {
+        if let (Version::V2, gic::SGIR, 4, Some(value)) = (version(), offset, access.width, write) {
+            let targets = partition.sgi.send_sgir(vcpu, value);
+            core.notify(targets);
+            return Some((0, Kind::Sgi));
+        }
         let mut state = partition.lock(vcpu);
         let value = state.vgic.dist_access(vcpu, offset, gic_access, &mut core.physical(), &mut Lrs);
         drop(state);
         core.refresh();
-        return Some(value);
+        return Some((value, Kind::Mmio));
     }
     if let Some(offset) = fits(partition.redists) {
         let mut state = partition.lock(vcpu);
         let value = state.vgic.redist_access(vcpu, offset, gic_access, &mut core.physical(), &mut Lrs);
         drop(state);
         core.refresh();
-        return Some(value);
+        return Some((value, Kind::Mmio));
     }
     let (console, _) = partition.console?;
     let offset = fits(console)?;
-    Some(crate::console::access(core, offset, access.width, write))
+    Some((crate::console::access(core, offset, access.width, write), Kind::Mmio))
 }

@@ -15,8 +15,7 @@ use partita_model::syndrome::{Trap, inject::Exception};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
-use crate::gic::cpu::{self, Lrs};
-use crate::gic::{KICK, LAST_SPECIAL, SPECIAL};
+use crate::gic::{KICK, Lrs, Taken, controller};
 use crate::{board, console, life, power, traps};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
@@ -76,17 +75,18 @@ extern "C" fn trap_sync(frame: &mut Frame) {
 
 /// An interrupt that is not simply the guest's, or found no list register. It is acknowledged.
 #[unsafe(no_mangle)]
-extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
+extern "C" fn trap_irq(_frame: &mut Frame, taken: u64) {
     // SAFETY: once per exit, here.
     let core = unsafe { Core::current() };
     core.count(Kind::Irq);
+    let (gic, taken) = (controller(), Taken::new(taken));
     // The acknowledge has to be complete before the model looks at active bits through the distributor (IHI 0069, 4.1).
     barrier::dsb(barrier::SY);
-    match intid as u32 {
-        SPECIAL..=LAST_SPECIAL => {}
+    match taken.intid() {
+        _ if taken.is_special() => {}
         KICK => {
-            cpu::drop_priority(KICK);
-            cpu::deactivate(KICK);
+            gic.drop_priority(taken);
+            gic.deactivate(taken);
             core.look();
         }
         intid if intid == board::maintenance_intid() => {
@@ -95,13 +95,13 @@ extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
                 state.vgic.maintenance(core.vcpu, &mut core.physical(), &mut Lrs);
             }
             core.refresh();
-            cpu::drop_priority(intid);
-            cpu::deactivate(intid);
+            gic.drop_priority(taken);
+            gic.deactivate(taken);
         }
         intid if intid == board::uart_intid() => {
             console::interrupt();
-            cpu::drop_priority(intid);
-            cpu::deactivate(intid);
+            gic.drop_priority(taken);
+            gic.deactivate(taken);
             console::receive(core);
             core.refresh();
         }
@@ -111,9 +111,9 @@ extern "C" fn trap_irq(_frame: &mut Frame, intid: u64) {
                 state.vgic.slow_irq(core.vcpu, intid, &mut core.physical(), &mut Lrs)
             };
             core.refresh();
-            cpu::drop_priority(intid);
+            gic.drop_priority(taken);
             if irq == Irq::NotOurs {
-                cpu::deactivate(intid);
+                gic.deactivate(taken);
             }
         }
     }

@@ -7,7 +7,7 @@ use partita_model::sysreg::{self, Action};
 
 use super::{Frame, inject, setway, skip};
 use crate::core::Core;
-use crate::gic::cpu::{self, Lrs};
+use crate::gic::Lrs;
 use crate::sysreg::mrs;
 use partita_model::lifecycle::exits::Kind;
 
@@ -51,14 +51,6 @@ fn send(core: &mut Core, value: u64, register: sysreg::SgiRegister) {
         sysreg::SgiRegister::Asgi1 => SgiRegister::Asgi1r,
         sysreg::SgiRegister::Sgi0 => SgiRegister::Sgi0r,
     };
-    let mut targets = core.partition.sgi.send(core.vcpu, value, register);
-    while targets != 0 {
-        let vcpu = targets.trailing_zeros() as usize;
-        targets &= targets - 1;
-        if vcpu == core.vcpu {
-            core.drain();
-        } else {
-            cpu::kick(core.partition.vcpus[vcpu].mpidr);
-        }
-    }
+    let targets = core.partition.sgi.send(core.vcpu, value, register);
+    core.notify(targets);
 }

@@ -2,7 +2,7 @@
 
 use partita_model::gic::{Control, ListRegisters};
 
-use super::{KICK, PRIORITY};
+use crate::gic::{KICK, PRIORITY, Shape, Taken};
 use crate::sysreg::{mrs, msr};
 
 /// ICH_HCR_EL2.En.
@@ -57,10 +57,10 @@ pub fn reset_virtual() {
     }
 }
 
-/// Number of list registers and of priority bits that a guest has (ICH_VTR_EL2.ListRegs and .PRIbits).
-pub fn shape() -> (usize, u8) {
+/// What a guest has (ICH_VTR_EL2.PRIbits and .TDS).
+pub fn shape() -> Shape {
     let vtr = mrs!("ich_vtr_el2");
-    ((vtr & 0x1f) as usize + 1, (vtr >> 29 & 7) as u8 + 1)
+    Shape { priority_bits: (vtr >> 29 & 7) as u8 + 1, traps_dir: vtr & 1 << 19 != 0 }
 }
 
 /// Lets only EL2's own interrupts through to this core while its guest does not run; the guest's stay pending.
@@ -72,26 +72,21 @@ pub fn mask_all_but_kick(masked: bool) {
     }
 }
 
-/// Whether a guest's ICC_DIR_EL1 can be trapped alone (ICH_VTR_EL2.TDS).
-pub fn traps_dir() -> bool {
-    mrs!("ich_vtr_el2") & 1 << 19 != 0
-}
-
 /// Drops the priority of an acknowledged interrupt.
-pub fn drop_priority(intid: u32) {
+pub fn drop_priority(taken: Taken) {
     // SAFETY: EL2 acknowledged this interrupt.
-    unsafe { msr!("icc_eoir1_el1", u64::from(intid)) };
+    unsafe { msr!("icc_eoir1_el1", u64::from(taken.0)) };
 }
 
 /// Deactivates an interrupt that no guest will.
-pub fn deactivate(intid: u32) {
+pub fn deactivate(taken: Taken) {
     // SAFETY: EL2 acknowledged this interrupt and gave it to no guest.
-    unsafe { msr!("icc_dir_el1", u64::from(intid)) };
+    unsafe { msr!("icc_dir_el1", u64::from(taken.0)) };
 }
 
 /// Acknowledges the most urgent interrupt (1023: none).
-pub fn acknowledge() -> u32 {
-    mrs!("icc_iar1_el1") as u32 & 0xff_ffff
+pub fn acknowledge() -> Taken {
+    Taken(mrs!("icc_iar1_el1") as u32)
 }
 
 /// Sends the kick to the core with this MPIDR.
@@ -136,7 +131,7 @@ macro_rules! by_index {
 
 impl ListRegisters for Lrs {
     fn count(&self) -> usize {
-        shape().0
+        (mrs!("ich_vtr_el2") & 0x1f) as usize + 1
     }
 
     fn read(&self, index: usize) -> u64 {

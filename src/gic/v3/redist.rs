@@ -1,8 +1,7 @@
 //! A core's redistributor: its SGIs and PPIs.
 
-use super::{
-    Frame, ICACTIVER, ICENABLER, ICFGR, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY,
-    PRIORITY,
+use crate::gic::{
+    Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY, PRIORITY,
 };
 
 /// Offset of the SGI frame (IHI 0069, 12.10).
@@ -72,21 +71,8 @@ impl Redistributor {
         }
     }
 
-    /// Reads the word of bits of SGIs and PPIs.
-    pub fn read(self, register: usize) -> u32 {
-        self.private.read(register)
-    }
-
-    /// Writes set or clear bits.
-    pub fn write(self, register: usize, mask: u32) {
-        self.private.write(register, mask);
-    }
-
-    /// Makes a PPI edge-triggered or level-sensitive, and tells what it now is.
-    pub fn set_edge(self, intid: u32, edge: bool) -> bool {
-        let (offset, bit) = (ICFGR + 4, 2 << (2 * (intid % 16)));
-        let old = self.private.read(offset);
-        self.private.write(offset, if edge { old | bit } else { old & !bit });
-        self.private.read(offset) & bit != 0
+    /// The frame of SGIs and PPIs.
+    pub fn private(self) -> Frame {
+        self.private
     }
 }

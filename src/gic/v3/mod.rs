@@ -1,0 +1,104 @@
+//! GICv3 (IHI 0069): redistributors by memory-mapped registers, CPU interface and list registers by system registers.
+
+pub mod cpu;
+pub mod redist;
+
+pub use cpu::Lrs;
+
+use super::{Controller, Frame, IGROUPR, Seat, Shape, Taken, dist};
+
+const IROUTER: usize = 0x6000;
+/// GICD_CTLR.ARE_NS (bit 4; ARE where there is one security state).
+const CTLR_ARE: u32 = 1 << 4;
+/// GICD_CTLR.EnableGrp1A (EnableGrp1 where there is one security state).
+const CTLR_ENABLE: u32 = 1 << 1;
+/// GICD_CTLR.RWP.
+const CTLR_RWP: u32 = 1 << 31;
+
+/// A board's GICv3.
+#[derive(Debug)]
+pub struct Gicv3;
+
+impl Controller for Gicv3 {
+    fn init(&self) {
+        let dist = dist::frame();
+        // ARE stays if it is set: to clear it is UNPREDICTABLE (IHI 0069, 12.9.4).
+        dist.write(dist::CTLR, dist.read(dist::CTLR) & CTLR_ARE);
+        self.wait(None);
+        dist::quieten();
+        for word in 1..dist::lines().div_ceil(32) as usize {
+            dist.write(IGROUPR + 4 * word, !0);
+        }
+        self.wait(None);
+        // ARE first: writing it with an enable bit set is UNPREDICTABLE (IHI 0069, 12.9.4).
+        dist.write(dist::CTLR, CTLR_ARE);
+        self.wait(None);
+        dist.write(dist::CTLR, CTLR_ARE | CTLR_ENABLE);
+        self.wait(None);
+    }
+
+    fn init_core(&self, seat: Seat, maintenance: u32) {
+        if let Seat::V3(_, redist) = seat {
+            redist.init(maintenance);
+        }
+        cpu::init();
+    }
+
+    fn reset_virtual(&self) {
+        cpu::reset_virtual();
+    }
+
+    fn shape(&self) -> Shape {
+        cpu::shape()
+    }
+
+    fn private(&self, seat: Seat) -> Frame {
+        match seat {
+            Seat::V3(_, redist) => redist.private(),
+            Seat::V2(_) => dist::frame(),
+        }
+    }
+
+    fn wait(&self, seat: Option<Seat>) {
+        match seat {
+            Some(Seat::V3(_, redist)) => redist.wait(),
+            _ => {
+                while dist::frame().read(dist::CTLR) & CTLR_RWP != 0 {
+                    core::hint::spin_loop();
+                }
+            }
+        }
+    }
+
+    fn route(&self, intid: u32, seat: Seat) {
+        if let Seat::V3(mpidr, _) = seat {
+            dist::frame().write64(IROUTER + 8 * intid as usize, mpidr & 0xff_00ff_ffff);
+        }
+    }
+
+    fn kick(&self, seat: Seat) {
+        if let Seat::V3(mpidr, _) = seat {
+            cpu::kick(mpidr);
+        }
+    }
+
+    fn acknowledge(&self) -> Taken {
+        cpu::acknowledge()
+    }
+
+    fn drop_priority(&self, taken: Taken) {
+        cpu::drop_priority(taken);
+    }
+
+    fn deactivate(&self, taken: Taken) {
+        cpu::deactivate(taken);
+    }
+
+    fn mask_all_but_kick(&self, masked: bool) {
+        cpu::mask_all_but_kick(masked);
+    }
+
+    fn ready(&self, image: u64) -> u64 {
+        image
+    }
+}
