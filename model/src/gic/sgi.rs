@@ -132,7 +132,7 @@ impl Shared {
         while left != 0 {
             let sgi = left.trailing_zeros();
             left &= left - 1;
-            let image = cpu.images.get(sgi as usize).map_or(0, |image| image.load(Ordering::Acquire));
+            let image = self.image(vcpu, sgi);
             if image == 0 {
                 continue;
             }
@@ -193,6 +193,12 @@ impl Shared {
         true
     }
 
+    /// The prepared image of an SGI; 0 while it may not be delivered.
+    fn image(&self, vcpu: usize, sgi: u32) -> u64 {
+        let image = self.cpus.get(vcpu).and_then(|cpu| cpu.images.get(sgi as usize));
+        image.map_or(0, |image| image.load(Ordering::Acquire))
+    }
+
     /// GICv2: lets pending SGIs whose number is in a list register join it, if they are of its source, or wait behind
     /// it. The result is those that wait.
     pub(super) fn join(&self, vcpu: usize, lrs: &mut impl ListRegisters) -> u32 {
@@ -200,7 +206,8 @@ impl Shared {
         for index in 0..if self.by_source { lrs.count() } else { 0 } {
             let image = lrs.read(index);
             let bit = 1_u32.checked_shl(lr::intid(image)).unwrap_or(0) & 0xffff;
-            if lr::is_valid(image) && self.pending(vcpu) & bit != 0 {
+            if lr::is_valid(image) && self.pending(vcpu) & bit != 0 && self.image(vcpu, lr::intid(image)) != 0
+            {
                 self.place(vcpu, lr::intid(image), image, lrs);
                 waiting |= bit & self.pending(vcpu);
             }

@@ -204,6 +204,22 @@ fn groups_turned_off_keep_sources() {
 }
 
 #[test]
+fn groups_turned_off_hold_back_what_is_sent_again_while_active() {
+    let mut world = world(2, 1);
+    send(&mut world, 1, 1 << 16 | 2);
+    assert_eq!(take(&mut world, 0), Some((2, 1)));
+    world.dist(1, 0, 4, Some(0));
+    send(&mut world, 1, 1 << 16 | 2);
+    world.quiesce();
+    let image = world.machine.borrow().cores[0].lrs[0];
+    assert_eq!(image & (lr::ACTIVE | lr::PENDING), lr::ACTIVE);
+    world.eoi(0);
+    assert_eq!(take(&mut world, 0), None);
+    world.dist(1, 0, 4, Some(1));
+    assert_eq!(take(&mut world, 0), Some((2, 1)));
+}
+
+#[test]
 fn sgis_that_had_to_leave_keep_their_source() {
     let mut world = world(3, 1);
     for (sgi, priority) in [(1, 0xa0), (2, 0x60), (3, 0x20)] {
