@@ -160,11 +160,12 @@ impl Vgic {
             }
             if intid < 16 {
                 self.shared.place(ctx.vcpu, intid, image, ctx.lrs);
-                behind = self.shared.join(ctx.vcpu, ctx.lrs);
             } else if !sgi::place(image, ctx.lrs) {
                 break;
             }
             self.placed(ctx.vcpu, intid);
+            // One more may be in a list register now, or one less: what had to make room.
+            behind = self.shared.join(ctx.vcpu, ctx.lrs);
         }
         if !left {
             self.unspill(ctx);

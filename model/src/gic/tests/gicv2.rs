@@ -243,6 +243,23 @@ fn sgis_that_had_to_leave_keep_their_source() {
 }
 
 #[test]
+fn sources_behind_one_that_had_to_make_room_are_not_lost() {
+    let mut world = world(2, 1);
+    world.dist(0, 0x400 + 12, 1, Some(8));
+    for source in 0..2 {
+        send(&mut world, source, 1 << 16 | 12);
+    }
+    world.quiesce();
+    send(&mut world, 0, 1 << 16 | 1);
+    assert_eq!(take(&mut world, 0), Some((1, 0)), "the more urgent one has the only list register");
+    world.eoi(0);
+    for source in 0..2 {
+        assert_eq!(take(&mut world, 0), Some((12, source)));
+        world.eoi(0);
+    }
+}
+
+#[test]
 fn private_interrupts_are_set_up_by_their_own_core() {
     let mut world = world(2, 2);
     world.dist(1, 0x100, 4, Some(u64::from(PPIS)));
