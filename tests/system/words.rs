@@ -65,7 +65,17 @@ fn wrong_machines() {
     let mut machine = qemu(&image, Some(&bundle)).args(&["-M", "virt,virtualization=off"]).start();
     machine.wait_for("partita: error: entered at EL1");
     drop(machine);
-    let outcome = qemu(&image, Some(&bundle)).args(&["-M", "gic-version=2"]).limit(60).to_end();
-    outcome.check(outcome.log.contains("partita: error: /intc@8000000: "), "the error names the node");
+    let tree = folder.path().join("board.dtb");
+    let dump = format!("dumpdtb={}", tree.display());
+    qemu(&image, Some(&bundle)).args(&["-M", &dump]).limit(60).to_end();
+    let source = Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts"]).arg(&tree).output();
+    let source = String::from_utf8(source.expect("dtc can be run").stdout).expect("a source is text");
+    assert!(source.contains("\"arm,gic-v3\""), "the board has a GICv3");
+    let changed = folder.path().join("changed.dts");
+    std::fs::write(&changed, source.replace("\"arm,gic-v3\"", "\"arm,gic-v9\"")).expect("it takes files");
+    std::fs::write(&tree, compile(&changed)).expect("it takes files");
+    let other = ["-dtb", tree.to_str().expect("the folder's name is text")];
+    let outcome = qemu(&image, Some(&bundle)).args(&other).limit(60).to_end();
+    outcome.check(outcome.log.contains("no usable interrupt controller"), "the error says what is missing");
     outcome.check(!outcome.log.contains("\n["), "nothing was started");
 }
