@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 
 use super::{KitError, Options};
 
-/// Brings `images/NAME` into the cache.
-pub fn fetch(name: &str, options: Options<'_>) -> Result<(), KitError> {
+/// Brings images into the cache, each as `images/NAME`. The first is the one that was asked for.
+pub fn fetch(names: &[&str], options: Options<'_>) -> Result<(), KitError> {
     let folder = options.cache.join("images");
+    let name = names.first().copied().unwrap_or_default();
     if options.offline {
         return Err(KitError::Offline { name: name.to_owned(), folder });
     }
@@ -16,7 +17,7 @@ pub fn fetch(name: &str, options: Options<'_>) -> Result<(), KitError> {
     let script = options.root.join("scripts/guest-packages");
     let mut child = Command::new(&script)
         .arg(options.cache)
-        .arg(name)
+        .args(names)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::piped())

@@ -1,5 +1,5 @@
-//! The guests that a plan may name although the project does not build them: a Linux kernel, an initramfs for it, U-Boot.
-//! They live in the cache's `images` folder. What is missing is fetched (`fetch`) or made (`initramfs`); nothing here
+//! What a plan or a platform may name although the project does not build it: Linux kernels, an initramfs for them,
+//! U-Boot, a board's tree. They live in the cache's `images` folder. What is missing is fetched (`fetch`) or made (`initramfs`); nothing here
 //! prints, and nothing outside the cache is changed.
 
 mod error;
@@ -13,10 +13,12 @@ use std::time::SystemTime;
 pub use error::KitError;
 
 /// The names that [`ensure`] knows, as a plan's `kernel` and `initrd` give them.
-pub const NAMES: [&str; 3] = ["vmlinuz", INITRAMFS, "u-boot.bin"];
+pub const NAMES: [&str; 5] = ["vmlinuz", INITRAMFS, "u-boot.bin", GENERAL[0], GENERAL[1]];
 
 const INITRAMFS: &str = "initramfs.cpio.gz";
 const BUSYBOX: &str = "busybox";
+/// What comes from the general kernel's package, which is large: all of it is fetched when one is missing.
+const GENERAL: [&str; 2] = ["vmlinuz-arm64", "bcm2711-rpi-4-b.dtb"];
 
 /// Where things are, and what is allowed.
 #[derive(Clone, Copy)]
@@ -57,7 +59,10 @@ pub fn ensure(name: &str, options: Options<'_>) -> Result<PathBuf, KitError> {
     if name == INITRAMFS {
         make_initramfs(&path, options)?
     } else {
-        fetch::fetch(name, options)?
+        let missing = |other: &&str| *other != name && !images.join(other).is_file();
+        let mates = GENERAL.iter().copied().filter(|_| GENERAL.contains(&name)).filter(missing);
+        let names: Vec<&str> = [name].into_iter().chain(mates).collect();
+        fetch::fetch(&names, options)?
     }
     Ok(path)
 }
@@ -85,7 +90,7 @@ fn init_path(options: Options<'_>) -> PathBuf {
 fn make_initramfs(path: &Path, options: Options<'_>) -> Result<(), KitError> {
     let busybox_path = options.cache.join("images").join(BUSYBOX);
     if !busybox_path.exists() {
-        fetch::fetch(BUSYBOX, options)?;
+        fetch::fetch(&[BUSYBOX], options)?;
     }
     (options.progress)("making the initramfs");
     let read = |path: &Path| fs::read(path).map_err(KitError::at(path));
