@@ -38,7 +38,7 @@ pub fn run(args: &RunCommand, ui: Ui) -> Outcome<()> {
     write(&place.join(BUNDLE), &session.bundle()?)?;
 
     let mut qemu: Vec<String> = CONSOLE.map(str::to_owned).to_vec();
-    qemu.extend(machine.args("chardev:console"));
+    qemu.extend(machine.args("chardev:console", ui)?);
     for (option, file) in [("-kernel", place.join(IMAGE)), ("-initrd", place.join(BUNDLE))] {
         qemu.extend([option.to_owned(), file.display().to_string()]);
     }
