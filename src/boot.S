@@ -152,15 +152,23 @@ secondary_start:
 	add	x1, x1, :lo12:SECONDARIES
 	ldp	x1, x2, [x1]		// physical address and count
 1:	cbz	x2, park
-	ldp	x3, x26, [x1]		// MPIDR, TTBR0_EL2
+	ldp	x3, x26, [x1]		// MPIDR, TTBR0_EL2 (0: no partition owns this core)
 	ldp	x27, x28, [x1, #16]	// stack, argument
 	cmp	x3, x0
 	b.eq	2f
 	add	x1, x1, #32
 	sub	x2, x2, #1
 	b	1b
-2:	ldr	x30, =secondary_virtual
+2:	cbz	x26, stay
+	ldr	x30, =secondary_virtual
 	b	mmu_on
+
+// For good: it has left firmware's memory for EL2's. The caches are off, so the word goes straight to memory.
+stay:
+	mov	x0, #1
+	str	x0, [x27]
+	dsb	sy
+	b	park
 
 secondary_virtual:
 	bl	set_vectors

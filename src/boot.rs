@@ -17,6 +17,7 @@ use crate::core::Core;
 use crate::heap::Arena;
 use crate::layout::{self, PAGE};
 use crate::mmu::Stage1;
+use crate::muster::Stayed;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
@@ -95,6 +96,9 @@ fn boot(tree: PaSpan, moved: Option<PaSpan>) -> Result<&'static mut Core, Refusa
     let uart = Board::stdout(&firmware);
     if let Some(uart) = &uart {
         uart::init(tables.add_device(uart.span), uart.kind);
+    }
+    if let Some(manager) = Board::power(&firmware) {
+        power::set_manager(tables.add_device(manager.span));
     }
 
     let span = moved.map_or_else(|| bundle_span(&firmware), Ok)?;
@@ -227,7 +231,8 @@ fn audit(plan: &Plan, cores: &[(usize, &'static mut Core)]) -> Result<(), Refusa
     Ok(())
 }
 
-/// What a secondary core looks up by its MPIDR, with its caches off (boot.S).
+/// What a secondary core looks up by its MPIDR, with its caches off (boot.S). One that nobody owns has no tables, and
+/// instead of a stack the physical address where it says that it came.
 #[repr(C)]
 struct Secondary {
     mpidr: u64,
@@ -246,23 +251,33 @@ unsafe extern "C" {
     fn switch_stage1(ttbr: u64, stack: usize, core: *mut Core) -> !;
 }
 
-/// Starts every core that a partition owns but this one, whose block is returned.
+/// Starts every core that a partition owns but this one, whose block is returned. Where cores wait in memory (spin
+/// tables) those that nobody owns come too, to stay in EL2: what firmware had for them is in no table of partitions, but
+/// only its release addresses are known.
 fn start_all(
     plan: &Plan,
     cores: Vec<(usize, &'static mut Core)>,
     tables: &mut Stage1,
 ) -> Result<&'static mut Core, Refusal> {
     let here = MPIDR_EL1.get() & 0xff_00ff_ffff;
-    let table: &'static [Secondary] = cores
-        .iter()
-        .map(|(index, core)| Secondary {
-            mpidr: plan.board.cpus[*index].mpidr,
-            ttbr: core.stage1.root().0,
-            stack: layout::STACK_TOP as u64,
-            core: core::ptr::from_ref::<Core>(core) as u64,
-        })
-        .collect::<Vec<_>>()
-        .leak();
+    let owned = cores.iter().map(|(index, core)| Secondary {
+        mpidr: plan.board.cpus[*index].mpidr,
+        ttbr: core.stage1.root().0,
+        stack: layout::STACK_TOP as u64,
+        core: core::ptr::from_ref::<Core>(core) as u64,
+    });
+    let spare: Vec<(&plan::Cpu, &'static Stayed)> = (plan.board.cpus.iter())
+        .filter(|cpu| cpu.owner.is_none() && cpu.mpidr != here)
+        .filter(|cpu| matches!(cpu.enable, CpuEnable::SpinTable(_)))
+        .map(|cpu| (cpu, &*Box::leak(Box::new(Stayed::new()))))
+        .collect();
+    let unowned = spare.iter().map(|(cpu, stayed)| Secondary {
+        mpidr: cpu.mpidr,
+        ttbr: 0,
+        stack: layout::pa_of(stayed.word()).0,
+        core: 0,
+    });
+    let table: &'static [Secondary] = owned.chain(unowned).collect::<Vec<_>>().leak();
     SECONDARIES[0].store(layout::pa_of(table.as_ptr() as usize).0, Ordering::Relaxed);
     SECONDARIES[1].store(table.len() as u64, Ordering::Relaxed);
     // Secondaries read this, the tables and their blocks with caches off or by table walks: all of it is in the image.
@@ -271,6 +286,14 @@ fn start_all(
     let stack = layout::boot_guard() + PAGE;
     cache::flush(layout::IMAGE, layout::data_end() - layout::IMAGE);
     cache::flush(stack, layout::image_end() - stack);
+    let silent =
+        |cpu: &plan::Cpu| alloc::format!("{}: firmware started this core, but it did not come", cpu.path);
+    for (cpu, stayed) in spare {
+        start_core(cpu, tables)?;
+        if !stayed.wait() {
+            return Err(silent(cpu).into());
+        }
+    }
     let (mut own, mut started) = (None, 0);
     for (index, core) in cores {
         let cpu = &plan.board.cpus[index];
@@ -280,9 +303,7 @@ fn start_all(
             start_core(cpu, tables)?;
             started += 1;
             if !muster::await_cores(started) {
-                return Err(
-                    alloc::format!("{}: firmware started this core, but it did not come", cpu.path).into()
-                );
+                return Err(silent(cpu).into());
             }
         }
     }

@@ -2,19 +2,44 @@
 
 use core::arch::asm;
 use core::panic::PanicInfo;
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 use partita_abi::{psci, smccc};
+use partita_model::lifecycle::PARKED;
 use partita_model::plan::Conduit;
 use partita_model::smccc::Firmware;
 
+use crate::clock::Deadline;
 use crate::uart;
 
+/// The power manager of Raspberry Pi's chips (Linux: drivers/watchdog/bcm2835_wdt.c).
+mod manager {
+    pub const RSTC: usize = 0x1c;
+    pub const RSTS: usize = 0x20;
+    pub const WDOG: usize = 0x24;
+    /// Every write has it, or is ignored.
+    pub const PASSWORD: u32 = 0x5a << 24;
+    /// RSTC: what happens when the watchdog ends; the value for a full reset.
+    pub const CONFIGURATION: u32 = 3 << 4;
+    pub const FULL_RESET: u32 = 2 << 4;
+    /// RSTS: the partition to boot from, in every other bit. Firmware takes 63 as the wish to halt.
+    pub const HALT: u32 = 0x555;
+    /// About 150 us.
+    pub const TICKS: u32 = 10;
+}
+
 static CONDUIT: AtomicU8 = AtomicU8::new(0);
+/// The mapped registers of the power manager; 0: there is none.
+static MANAGER: AtomicUsize = AtomicUsize::new(0);
 
 /// Notes how firmware takes PSCI calls. Without it the machine can only be parked.
 pub fn set_conduit(conduit: Option<Conduit>) {
     CONDUIT.store(conduit.map_or(0, |c| if c == Conduit::Smc { 1 } else { 2 }), Ordering::Relaxed);
+}
+
+/// Notes where the board's power manager is mapped, on every core.
+pub fn set_manager(base: usize) {
+    MANAGER.store(base, Ordering::Relaxed);
 }
 
 /// Calls firmware: PSCI for EL2's own needs, and the workarounds that the model lets a guest ask for, with an argument
@@ -55,8 +80,32 @@ pub fn workarounds() -> Firmware {
 pub fn off() -> ! {
     uart::drain();
     firmware(psci::SYSTEM_OFF, [0; 3]);
-    log::info!("this board has no way to power off; parked");
+    let manager = MANAGER.load(Ordering::Relaxed);
+    if manager != 0 {
+        reset_to_halt(manager);
+    }
+    log::info!("{PARKED}");
+    uart::drain();
     park()
+}
+
+/// Has the power manager reset the chip, with a note for the firmware to stay off then.
+fn reset_to_halt(base: usize) {
+    use manager::{CONFIGURATION, FULL_RESET, HALT, PASSWORD, RSTC, RSTS, TICKS, WDOG};
+    // SAFETY: the registers are mapped on every core, and nobody but EL2 has them; the machine is at its end.
+    let read = |register: usize| unsafe { ((base + register) as *const u32).read_volatile() };
+    let write = |register: usize, value: u32| {
+        // SAFETY: as above.
+        unsafe { ((base + register) as *mut u32).write_volatile(PASSWORD | value) };
+    };
+    // The upper byte reads as zero where it was not the password that was written last.
+    write(RSTS, read(RSTS) & !PASSWORD | HALT);
+    write(WDOG, TICKS);
+    write(RSTC, read(RSTC) & !(PASSWORD | CONFIGURATION) | FULL_RESET);
+    let deadline = Deadline::after_seconds(1);
+    while !deadline.passed() {
+        core::hint::spin_loop();
+    }
 }
 
 /// Gives this core back to firmware, or parks it: no partition owns it.

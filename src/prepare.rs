@@ -208,6 +208,9 @@ pub fn core(
         if let Some(uart) = machine.uart {
             stage1.add_device(uart);
         }
+        if let Some(power) = &plan.board.power {
+            stage1.add_device(power.span);
+        }
         if vcpu == 0 {
             stage1.add_read_only(bundle_address(machine.bundle), machine.bundle.pages());
         }

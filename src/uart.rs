@@ -25,13 +25,21 @@ mod pl011 {
 
 /// BCM2835 mini-UART registers, as offsets from AUX_MU_IO_REG (BCM2711 peripherals, section 2.2).
 mod mini {
+    /// AUX_ENABLES of the block that it is in, and its own bit there: without it the other registers are dead.
+    pub const BELOW_ENABLES: usize = 0x3c;
+    pub const ENABLE: u32 = 1 << 0;
     pub const IO: usize = 0x00;
     pub const IER: usize = 0x04;
+    pub const LCR: usize = 0x0c;
     pub const LSR: usize = 0x14;
+    pub const CNTL: usize = 0x20;
+    pub const LCR_8BIT: u32 = 3;
+    pub const CNTL_BOTH: u32 = 3;
     pub const LSR_DATA: u32 = 1 << 0;
     pub const LSR_SPACE: u32 = 1 << 5;
     pub const LSR_IDLE: u32 = 1 << 6;
-    pub const IER_RX: u32 = 1 << 0;
+    /// As a 16550's, whatever the manual's table says; bit 2 (there the line status) has to be set with the receiver's.
+    pub const IER_RX: u32 = 1 << 2 | 1 << 0;
     pub const IER_TX: u32 = 1 << 1;
 }
 
@@ -53,7 +61,13 @@ pub fn init(base: usize, kind: UartKind) {
         write(pl011::ICR, 0x7ff);
         write(pl011::IFLS, 0);
     } else {
+        let enables = (base - mini::BELOW_ENABLES) as *mut u32;
+        // SAFETY: the registers lie in one page with their block's (BCM2711 peripherals, 2.1), which is mapped whole.
+        unsafe { enables.write_volatile(enables.read_volatile() | mini::ENABLE) };
+        // Firmware left it at the right speed. Eight bits, transmitter and receiver on, no interrupts yet.
         write(mini::IER, 0);
+        write(mini::LCR, mini::LCR_8BIT);
+        write(mini::CNTL, mini::CNTL_BOTH);
     }
 }
 

@@ -1,6 +1,10 @@
 //! What the hypervisor's closing lines say of a run. Only lines that begin `partita: ` are its own: a guest's are
 //! printed behind the partition's name.
 
+use std::ops::ControlFlow;
+
+use partita_model::lifecycle::PARKED;
+
 use crate::failure::{Failure, Outcome};
 
 /// A longer line is nobody's summary; this bounds what a flood without line feeds can cost.
@@ -11,6 +15,7 @@ const LONGEST_LINE: usize = 4096;
 pub struct Verdict {
     line: Vec<u8>,
     said_anything: bool,
+    parked: bool,
     error: Option<String>,
     summaries: Vec<Summary>,
 }
@@ -23,8 +28,8 @@ struct Summary {
 }
 
 impl Verdict {
-    /// Takes what the machine has printed.
-    pub fn see(&mut self, bytes: &[u8]) {
+    /// Takes what the machine has printed. `Break`: nothing more will come, and it cannot end by itself.
+    pub fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         self.said_anything |= !bytes.is_empty();
         for byte in bytes {
             match byte {
@@ -33,6 +38,7 @@ impl Verdict {
                 _ => {}
             }
         }
+        if self.parked { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
     fn end_of_line(&mut self) {
@@ -42,11 +48,14 @@ impl Verdict {
             self.summaries.extend(Summary::parse(summary));
         } else if let Some(error) = line.strip_prefix("partita: error: ") {
             self.error.get_or_insert_with(|| error.to_owned());
+        } else if line.strip_prefix("partita: ") == Some(PARKED) {
+            self.parked = true;
         }
     }
 
-    /// The end of the run, after the machine has ended with `status`. `partitions` are those of the plan.
-    pub fn end(mut self, partitions: &[&str], status: std::process::ExitStatus) -> Outcome<()> {
+    /// The end of the run: the machine has ended with `status`, or was stopped because it is parked. `partitions` are
+    /// those of the plan.
+    pub fn end(mut self, partitions: &[&str], status: Option<std::process::ExitStatus>) -> Outcome<()> {
         self.end_of_line();
         if let Some(error) = self.error {
             return Err(Failure::input(format!("the hypervisor refused the plan: {error}")));
@@ -57,11 +66,13 @@ impl Verdict {
                 failed.iter().map(|s| format!("partition {} failed ({})", s.name, s.cause)).collect();
             return Err(Failure::Partition(words.join("; ")));
         }
+        let failed = status.is_some_and(|status| !status.success());
+        let status = status.map_or_else(|| "it is parked".to_owned(), |status| status.to_string());
         let missing = |name: &&&str| self.summaries.iter().all(|summary| summary.name != ***name);
         let silent: Vec<_> = partitions.iter().filter(missing).copied().collect();
         match silent.as_slice() {
             [] => Ok(()),
-            _ if !status.success() && !self.said_anything => {
+            _ if failed && !self.said_anything => {
                 Err(Failure::input(format!("QEMU could not start the machine ({status})")))
             }
             _ if self.summaries.is_empty() => Err(Failure::Partition(format!(
@@ -96,9 +107,10 @@ mod tests {
     fn status_of(console: &str, partitions: &[&str], code: i32) -> u8 {
         let mut verdict = Verdict::default();
         // Byte by byte, as a slow console gives it.
-        console.bytes().for_each(|byte| verdict.see(&[byte]));
+        let mut parked = false;
+        console.bytes().for_each(|byte| parked = verdict.see(&[byte]).is_break());
         verdict
-            .end(partitions, ExitStatus::from_raw(code << 8))
+            .end(partitions, (!parked).then(|| ExitStatus::from_raw(code << 8)))
             .map_or_else(|failure| failure.status(), |()| 0)
     }
 
@@ -116,6 +128,17 @@ mod tests {
         assert_eq!(status_of(&format!("{LINUX_OFF}{tick}"), &["linux", "tick"], 0), 3);
         assert_eq!(status_of(LINUX_OFF, &["linux", "tick"], 0), 3);
         assert_eq!(status_of("Booting\n", &["linux"], 0), 3);
+    }
+
+    #[test]
+    fn a_parked_machine_is_at_its_end() {
+        let seen = |console: String| Verdict::default().see(console.as_bytes()).is_break();
+        assert!(seen(format!("{LINUX_OFF}partita: {PARKED}\r\n")));
+        assert!(!seen(format!("{LINUX_OFF}[linux] partita: {PARKED}\r\n")));
+        assert!(!seen(format!("partita: error: {PARKED}\r\npartita: {PARKED}, too\r\n")));
+        assert_eq!(status_of(&format!("{LINUX_OFF}partita: {PARKED}\r\n"), &["linux"], 0), 0);
+        assert_eq!(status_of(&format!("partita: error: no\r\npartita: {PARKED}\r\n"), &["linux"], 0), 1);
+        assert_eq!(status_of(&format!("partita: {PARKED}\r\n"), &["linux"], 0), 3);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Write};
+use std::ops::ControlFlow;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
@@ -35,8 +36,9 @@ pub struct Start<'a> {
     pub ui: Ui,
 }
 
-/// Runs a machine to its end. Everything it prints goes to standard output and to `see`.
-pub fn run(start: Start<'_>, mut see: impl FnMut(&[u8])) -> Outcome<ExitStatus> {
+/// Runs a machine to its end, and returns its status. Everything it prints goes to standard output and to `see`; when that
+/// says `Break` the machine is stopped, and there is no status.
+pub fn run(start: Start<'_>, mut see: impl FnMut(&[u8]) -> ControlFlow<()>) -> Outcome<Option<ExitStatus>> {
     let signals = signals()?;
     let terminal = RawTerminal::enter();
     let mut command = command();
@@ -59,19 +61,26 @@ pub fn run(start: Start<'_>, mut see: impl FnMut(&[u8])) -> Outcome<ExitStatus> 
     loop {
         match output.recv_timeout(TICK) {
             Ok(bytes) => {
-                see(&bytes);
+                let seen = see(&bytes);
                 if let Some(log) = &mut log {
                     log.write_all(&bytes).map_err(|error| Failure::input(format!("the log: {error}")))?;
                 }
                 // Nobody reads us any more: there is no one to run for.
                 stdout.write_all(&bytes).and_then(|()| stdout.flush()).map_err(|_| Failure::Interrupted)?;
+                if seen.is_break() {
+                    return Ok(None);
+                }
             }
             Err(RecvTimeoutError::Timeout) => {}
             // Its output is closed: most often it has ended, but it need not have.
             Err(RecvTimeoutError::Disconnected) => match machine.child.try_wait() {
                 Ok(Some(status)) => {
                     // The keyboard's end may have ended the machine before its wish was read.
-                    return if quit.load(Ordering::Relaxed) { Err(Failure::Interrupted) } else { Ok(status) };
+                    return if quit.load(Ordering::Relaxed) {
+                        Err(Failure::Interrupted)
+                    } else {
+                        Ok(Some(status))
+                    };
                 }
                 Ok(None) => thread::sleep(TICK),
                 Err(error) => return Err(tool::cannot_start(QEMU, &error)),

@@ -108,6 +108,7 @@ fn a_bus_with_ranges_and_spin_tables() {
     let uart = board.uart.unwrap();
     assert_eq!((uart.kind, uart.span, uart.intid), (UartKind::Pl011, span(0xfe20_1000, 0x200), Some(153)));
     assert_eq!((board.psci, board.timer_ppis), (None, [29, 30, 27, 26]));
+    assert_eq!(board.power, None);
 }
 
 #[test]
@@ -125,6 +126,30 @@ fn the_other_uart_and_what_shares_with_it() {
     assert_eq!(uart.regs, [span(0xfe20_1000, 0x200)]);
     assert!(offer("/soc/serial@7e215040").why_not.as_ref().unwrap().contains("Partita prints on it"));
     assert!(!offers.iter().any(|offer| offer.path.contains("eeprom") || offer.path.contains("memory")));
+}
+
+#[test]
+fn what_powers_the_board_off() {
+    let with = |node: &str| {
+        let tree = tree(&SOC.replace("lost@10000000", &format!("{node} lost@10000000")));
+        let board = Board::new(&tree, &[], &[]).unwrap();
+        let offers = devices::list(&tree, &board);
+        let why = offers.into_iter().find(|offer| offer.path == "/soc/watchdog@7e100000").unwrap().why_not;
+        (board.power.map(|power| (power.path, power.span)), why.unwrap())
+    };
+    let watchdog =
+        |says: &str| format!("watchdog@7e100000 {{ {says} reg = <0x7e100000 0x114>, <0x7e00a000 0x24>; }};");
+    let known = "compatible = \"brcm,bcm2711-pm\", \"brcm,bcm2835-pm-wdt\";";
+    let (power, why) = with(&watchdog(&format!("{known} system-power-controller;")));
+    assert_eq!(power, Some(("/soc/watchdog@7e100000".into(), span(0xfe10_0000, 0x114))));
+    assert!(why.contains("it powers the whole board off"), "{why}");
+    // Only what says so, and only what is known.
+    assert_eq!(with(&watchdog(known)).0, None);
+    let (power, why) = with(&watchdog("compatible = \"acme,power\"; system-power-controller;"));
+    assert!(power.is_none() && why.contains("it powers the whole board off"), "{why}");
+    assert_eq!(with(&watchdog(&format!("{known} system-power-controller; status = \"disabled\";"))).0, None);
+    let short = "watchdog@7e100000 { compatible = \"brcm,bcm2835-pm-wdt\"; system-power-controller; reg = <0x7e100000 0x24>; };";
+    assert_eq!(with(short).0, None);
 }
 
 const SERVER: &str = r#"/dts-v1/;

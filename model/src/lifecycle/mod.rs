@@ -13,6 +13,9 @@ use core::sync::atomic::{AtomicU32, Ordering};
 
 use exits::Count;
 
+/// The hypervisor's last line where nothing can power the board off: who watches the console may do it then.
+pub const PARKED: &str = "parked: this board has no way to power off";
+
 macro_rules! words {
     ($(#[$doc:meta])* $name:ident { $($(#[$item:meta])* $variant:ident = $code:literal $word:literal),* $(,)? }) => {
         $(#[$doc])*

@@ -7,8 +7,11 @@ use alloc::vec::Vec;
 
 use dtoolkit::model::DeviceTree;
 
-use super::{Board, Conduit, Cpu, CpuEnable, ErrorKind, PlanError, Reserved, Uart, UartKind, gic, ram};
-use crate::addr::{Pa, PaSpan};
+use super::{
+    Board, Conduit, Cpu, CpuEnable, ErrorKind, PlanError, PowerController, Reserved, Uart, UartKind, gic,
+    power, ram,
+};
+use crate::addr::{PAGE, Pa, PaSpan};
 use crate::dt::{Index, Registers, cells, compatible, number, okay, text, value};
 
 /// The affinity fields of MPIDR_EL1 (DDI 0487, D19.2.106): bits 39..32 and 23..0.
@@ -46,6 +49,12 @@ impl Board {
         psci(&Index::new(tree))
     }
 
+    /// What powers the board off where firmware takes no calls, before anything else of the tree was looked at.
+    #[must_use]
+    pub fn power(tree: &DeviceTree) -> Option<PowerController> {
+        power::controller(&Index::new(tree))
+    }
+
     /// The PPI (INTID 16..31) by which the virtual CPU interface asks for maintenance: the GIC's own interrupt.
     #[must_use]
     pub fn maintenance(tree: &DeviceTree) -> Option<u32> {
@@ -74,6 +83,7 @@ impl Board {
             gic: gic::gic(index)?,
             uart: uart(index),
             psci,
+            power: power::controller(index),
             timer_ppis: timer(index)?,
         })
     }
@@ -153,7 +163,10 @@ fn uart(index: &Index<'_>) -> Option<Uart> {
         _ => return None,
     };
     let Registers::Mapped(spans) = index.registers(node) else { return None };
-    if index.disabled_by(node).is_some() {
+    let span = *spans.first()?;
+    // The mini-UART's enable register lies before its own, in the same page.
+    let lonely = kind == UartKind::MiniUart && span.base.0 % PAGE < 0x40;
+    if index.disabled_by(node).is_some() || lonely {
         return None;
     }
     let intid =
@@ -163,7 +176,7 @@ fn uart(index: &Index<'_>) -> Option<Uart> {
                 gic::Wired::Private(_) => None,
             }
         });
-    Some(Uart { path: index.path(node).to_owned(), span: *spans.first()?, intid, kind })
+    Some(Uart { path: index.path(node).to_owned(), span, intid, kind })
 }
 
 /// The node that /chosen stdout-path names: a path or an alias, with options after a colon.

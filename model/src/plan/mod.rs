@@ -11,6 +11,7 @@ mod make;
 mod overlay;
 mod own_tree;
 pub mod place;
+mod power;
 mod ram;
 mod rules;
 mod space;

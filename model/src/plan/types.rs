@@ -43,6 +43,8 @@ pub struct Board {
     pub uart: Option<Uart>,
     /// How firmware is called for PSCI, if it has it.
     pub psci: Option<Conduit>,
+    /// What powers the board off where firmware takes no calls.
+    pub power: Option<PowerController>,
     /// The four PPIs (INTIDs 16..31) of the timer node: secure, non-secure EL1, virtual, EL2.
     pub timer_ppis: [u32; 4],
 }
@@ -78,6 +80,15 @@ pub enum Conduit {
     Smc,
     /// The HVC instruction (only meaningful when firmware runs above EL2's caller; EL2 itself uses SMC).
     Hvc,
+}
+
+/// A power controller that EL2 can drive: registers as those of `brcm,bcm2835-pm-wdt`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PowerController {
+    /// Path of its node.
+    pub path: String,
+    /// Its registers.
+    pub span: PaSpan,
 }
 
 /// RAM that no partition may have, and why.

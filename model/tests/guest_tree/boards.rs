@@ -84,6 +84,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
             gic,
             uart: None,
             psci: Some(Conduit::Smc),
+            power: None,
             timer_ppis: [29, 30, 27, 26],
         },
         partitions: vec![Partition {

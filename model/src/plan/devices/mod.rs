@@ -110,6 +110,9 @@ impl<'a> Catalogue<'a> {
         if super::ram::is_memory(self.index, number) {
             return Some("it is RAM, which memory@* nodes ask for");
         }
+        if super::power::is_controller(self.index, number) {
+            return Some("it powers the whole board off");
+        }
         match entry.path.as_str() {
             "/" => return Some("it is the whole board"),
             "/cpus" => return Some("cores are given by `cpus`"),
