@@ -6,6 +6,10 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Args, Parser, Subcommand, ValueHint};
 use partita_model::addr::{Pa, PaSpan};
 
+use crate::card;
+
+const MIB: u64 = 1 << 20;
+
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Green.on_default().bold())
     .usage(AnsiColor::Green.on_default().bold())
@@ -55,6 +59,8 @@ pub enum Command {
     Dtb(DtbCommand),
     /// Make the kernel image and the bundle that a boot loader takes
     Build(BuildCommand),
+    /// Write a memory card's image, from which a board boots the plan
+    Image(ImageCommand),
     /// Boot a plan on QEMU and end once every partition is off
     Run(RunCommand),
     /// Print a completion script for a shell
@@ -165,6 +171,29 @@ pub struct BuildCommand {
     pub output: PathBuf,
 }
 
+/// `partita image`
+#[derive(Debug, Args)]
+pub struct ImageCommand {
+    /// The plan.
+    #[command(flatten)]
+    pub plan: PlanArgs,
+    /// The card's image, to be flashed
+    #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub output: PathBuf,
+    /// Its size, such as 256M [default: a power of two with some room, 64M at least]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub size: Option<u64>,
+    /// Take the board's own firmware from this folder [default: the distribution's package]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub firmware: Option<PathBuf>,
+    /// Leave the board's own firmware out: QEMU needs none, and it can be copied onto the card later
+    #[arg(long, conflicts_with = "firmware")]
+    pub no_firmware: bool,
+    /// What is on it, as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// `partita run`
 #[derive(Debug, Args)]
 pub struct RunCommand {
@@ -206,6 +235,17 @@ fn number(text: &str) -> Option<u64> {
     value.ok()?.checked_mul(unit)
 }
 
+fn size(text: &str) -> Result<u64, String> {
+    let size = number(text).ok_or("expected a number of bytes, such as 256M")?;
+    match size {
+        _ if size % MIB != 0 => Err("it must be a multiple of 1M".to_owned()),
+        _ if !(card::SMALLEST..=card::LARGEST).contains(&size) => {
+            Err("it must be from 64M to 1024G".to_owned())
+        }
+        _ => Ok(size),
+    }
+}
+
 fn ram(text: &str) -> Result<PaSpan, String> {
     let parts = text.split_once('+').and_then(|(base, size)| Some((number(base)?, number(size)?)));
     let (base, size) = parts.ok_or("expected BASE+SIZE, such as 0x40000000+1G")?;
@@ -224,6 +264,15 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_of_cards_are_bounded() {
+        assert_eq!(size("64M"), Ok(64 << 20));
+        assert_eq!(size("32G"), Ok(32 << 30));
+        for wrong in ["63M", "2048G", "100000000", "x", ""] {
+            assert!(size(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -20,6 +20,8 @@ const DEFAULT: &str = "qemu-virt";
 /// A board.
 #[derive(Debug)]
 pub struct Board {
+    /// The platform's folder.
+    pub platform: PathBuf,
     /// The flattened tree; with a merged plan, that plan.
     pub tree: Vec<u8>,
     /// RAM where the user stated it; empty: what the tree says.
@@ -62,7 +64,7 @@ impl Board {
                 )));
             }
         };
-        Ok(Self { tree, stated_ram: args.ram.clone(), machine, foreign_tree })
+        Ok(Self { platform: folder, tree, stated_ram: args.ram.clone(), machine, foreign_tree })
     }
 
     /// RAM: as stated, else as the tree says.

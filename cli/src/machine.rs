@@ -77,7 +77,8 @@ impl Machine {
         words.chain(own.into_iter().chain(self.extra.iter().cloned()).map(Ok)).collect()
     }
 
-    fn image(&self, name: &str, ui: Ui) -> Outcome<PathBuf> {
+    /// A file of the platform's folder or, where it has none of this name, of the kit.
+    pub fn image(&self, name: &str, ui: Ui) -> Outcome<PathBuf> {
         let beside = self.folder.join(name);
         if beside.is_file() {
             return Ok(beside);

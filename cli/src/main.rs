@@ -7,6 +7,7 @@
 mod args;
 mod bare;
 mod board;
+mod card;
 mod cmd;
 mod console;
 mod drawing;

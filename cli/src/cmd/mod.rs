@@ -4,6 +4,7 @@ mod build;
 mod check;
 mod devices;
 mod dtb;
+mod image;
 mod meta;
 mod plan;
 mod run;
@@ -24,6 +25,7 @@ pub fn dispatch(cli: &Cli, ui: Ui) -> Outcome<()> {
         Command::Plan(args) => plan::plan(args, ui),
         Command::Dtb(args) => dtb::dtb(args, ui),
         Command::Build(args) => build::build(args, ui),
+        Command::Image(args) => image::image(args, ui),
         Command::Run(args) => run::run(args, ui),
         Command::Completions { shell } => meta::completions(*shell),
         Command::Man { folder } => meta::man(folder),

@@ -4,6 +4,7 @@
 
 mod error;
 mod fetch;
+mod firmware;
 mod initramfs;
 
 use std::fs::{self, File};
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 pub use error::KitError;
+pub use firmware::firmware;
 
 /// The names that [`ensure`] knows, as a plan's `kernel` and `initrd` give them.
 pub const NAMES: [&str; 5] = ["vmlinuz", INITRAMFS, "u-boot.bin", GENERAL[0], GENERAL[1]];

@@ -136,10 +136,10 @@ fn the_tool_describes_itself() {
     let world = World::new();
     for shell in ["bash", "zsh", "fish"] {
         let (script, _) = world.expect(0, &format!("completions {shell}"));
-        assert!(script.contains("log-dir"), "{shell}");
+        assert!(script.contains("log-dir") && script.contains("no-firmware"), "{shell}");
     }
     world.expect(0, "man pages");
-    for page in ["partita.1", "partita-run.1", "partita-check.1"] {
+    for page in ["partita.1", "partita-run.1", "partita-check.1", "partita-image.1"] {
         assert!(world.path(&format!("plans/pages/{page}")).is_file(), "{page}");
     }
     world.expect(0, "--help");

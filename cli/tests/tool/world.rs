@@ -68,7 +68,8 @@ impl World {
         fs::write(self.path(name), bytes).expect("a file");
     }
 
-    fn script(&self, name: &str, text: &str) {
+    /// Writes a program of the project.
+    pub fn script(&self, name: &str, text: &str) {
         self.write(name, text.as_bytes());
         fs::set_permissions(self.path(name), fs::Permissions::from_mode(0o755)).expect("a mode");
     }
