@@ -99,13 +99,12 @@ fn tree(session: &Session, name: &str, ui: Ui) -> Outcome<Vec<u8>> {
 
 /// The board's own firmware, in the order in which the card's contents name it.
 fn firmware(args: &ImageCommand, contents: &Contents, ui: Ui) -> Outcome<Vec<Option<Found>>> {
-    let wanted = |(name, origin)| match origin {
-        &Origin::Firmware(ref packaged) => Some(Wanted { name, packaged, optional: false }),
-        &Origin::Licence(ref packaged) => Some(Wanted { name, packaged, optional: true }),
+    let wanted = contents.files.iter().filter_map(|(name, origin)| match origin {
+        Origin::Firmware(packaged) => Some(Wanted { name, packaged, optional: false }),
+        Origin::Licence(packaged) => Some(Wanted { name, packaged, optional: true }),
         _ => None,
-    };
-    let files = contents.files.iter().map(|(name, origin)| (name.as_str(), origin));
-    let wanted: Vec<_> = files.filter_map(wanted).collect();
+    });
+    let wanted: Vec<_> = wanted.collect();
     if args.no_firmware || wanted.is_empty() {
         return Ok(Vec::new());
     }
