@@ -1,6 +1,6 @@
 //! A plan as text and as JSON: cores, memory, devices and interrupts per partition, and what goes where.
 
-use partita_model::plan::{Console, Dtb, Gic, InterruptPath, Partition, Plan, Spi};
+use partita_model::plan::{Console, Device, Dtb, Gic, InterruptPath, Partition, Plan, Spi};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -69,6 +69,7 @@ pub fn text(session: &Session) -> String {
     section("memory", &memory(session));
     section("moved at boot", &moves(plan));
     section("devices", &devices(plan));
+    section("clocks", &clocks(plan));
     section("images", &images(plan));
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -139,16 +140,37 @@ fn moves(plan: &Plan) -> Table {
 }
 
 fn devices(plan: &Plan) -> Table {
-    let mut table = Table::new(&["device", "partition", "interrupts", "registers"]);
+    let given = || plan.partitions.iter().flat_map(|p| p.devices.iter().map(move |device| (p, device)));
+    // A column that is seen where there is something to see.
+    let unguarded = given().any(|(_, device)| !device.dma.is_empty());
+    let mut head = vec!["device", "partition", "interrupts", "registers"];
+    head.extend(unguarded.then_some("UNGUARDED DMA"));
+    let mut table = Table::new(&head);
     let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+    for (partition, device) in given() {
+        let regs: Vec<_> = device.regs.iter().map(ToString::to_string).collect();
+        let row =
+            [device.path.clone(), partition.name.clone(), dash(spis(&device.spis)), dash(regs.join(", "))];
+        table.row(row.into_iter().chain(unguarded.then(|| dash(reach(device)))));
+    }
+    table
+}
+
+/// The memory that a device can read and write with nothing to stop it, in words; empty if it does no DMA.
+pub fn reach(device: &Device) -> String {
+    device.dma.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn clocks(plan: &Plan) -> Table {
+    let mut table = Table::new(&["clock", "output", "partition", "fixed at"]);
     for partition in &plan.partitions {
-        for device in &partition.devices {
-            let regs: Vec<_> = device.regs.iter().map(ToString::to_string).collect();
+        for clock in &partition.fixed_clocks {
+            let output: Vec<_> = clock.output.iter().map(ToString::to_string).collect();
             table.row([
-                device.path.clone(),
+                clock.provider.clone(),
+                if output.is_empty() { "-".to_owned() } else { output.join(" ") },
                 partition.name.clone(),
-                dash(spis(&device.spis)),
-                dash(regs.join(", ")),
+                format!("{} Hz", clock.hz),
             ]);
         }
     }
@@ -260,8 +282,13 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
             "path": device.path,
             "registers": ranges(&device.regs),
             "interrupts": spis_json(&device.spis),
+            "unguarded-dma": ranges(&device.dma),
         })
     });
+    let clocks = partition
+        .fixed_clocks
+        .iter()
+        .map(|clock| json!({ "provider": clock.provider, "output": clock.output, "rate": clock.hz }));
     let console = match &partition.console {
         Console::Device(path) => json!({ "kind": "device", "path": path }),
         Console::Shared { base, intid } => {
@@ -290,6 +317,7 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
         "memory": memory.collect::<Vec<_>>(),
         "devices": devices.collect::<Vec<_>>(),
         "interrupts": spis_json(&partition.spis),
+        "fixed-clocks": clocks.collect::<Vec<_>>(),
         "console": console,
         "bootargs": partition.bootargs,
         "kernel": partition.load.kernel,

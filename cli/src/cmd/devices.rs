@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
+use partita_model::addr::PaSpan;
 use partita_model::plan::devices::{Offer, list};
 use partita_model::plan::{Board as PlanBoard, ErrorKind};
 use serde_json::{Value, json};
@@ -41,6 +42,7 @@ fn to_json(offer: &Offer) -> Value {
         "page-mates": offer.page_mates,
         "interrupt-mates": offer.interrupt_mates,
         "dma": offer.dma,
+        "dma-reach": ranges(&offer.reach),
         "disabled": offer.disabled,
         "why-not": offer.why_not,
     })
@@ -57,7 +59,9 @@ fn text(offers: &[Offer]) -> String {
         let spis: Vec<_> = offer.spis.iter().map(|spi| interrupt(spi.intid)).collect();
         let verdict = match (&offer.why_not, offer.disabled) {
             (_, true) => "no: disabled in the board's tree".to_owned(),
-            (Some(why), _) if *why == ErrorKind::Dma(offer.path.clone()).to_string() => "no: DMA".to_owned(),
+            (Some(why), _) if *why == ErrorKind::Dma(offer.path.clone()).to_string() => {
+                "if dma-trusted".to_owned()
+            }
             (Some(why), _) => format!("no: {}", in_a_table(why, &offer.path)),
             (None, _) => "yes".to_owned(),
         };
@@ -67,23 +71,32 @@ fn text(offers: &[Offer]) -> String {
             dash(regs),
             dash(spis),
             set.map_or("-".to_owned(), ToString::to_string),
-            if offer.dma { "yes" } else { "-" }.to_owned(),
+            if offer.dma { reach(&offer.reach) } else { "-".to_owned() },
             verdict,
         ]);
     }
     let mut text = table.text(0);
     if set_seen {
         text.push_str(
-            "\nDevices of one set share a page or an interrupt, so they go to the same partition.\n",
+            "\nDevices of one set share a page or an interrupt, so they go to the same partition; the registers of a \
+             disabled one in the page come along.\n",
         );
     }
     if offers.iter().any(|offer| offer.dma) {
         text.push_str(
-            "\nWhat can do DMA, or is not known to be unable to, reaches all of RAM where no SMMU that Partita drives \
-             stands before it.\n",
+            "\nWhat can do DMA, or is not known to be unable to, reads and writes the RAM in its column, whoever owns \
+             that: no SMMU that Partita drives stands before it.\n",
         );
     }
     text
+}
+
+/// The RAM that a device reaches, in a column's words.
+fn reach(spans: &[PaSpan]) -> String {
+    match spans {
+        [] => "no RAM".to_owned(),
+        spans => spans.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
+    }
 }
 
 /// A reason as the plan's errors word it, without the path, which stands in the first column, and the cure, which is
@@ -130,6 +143,7 @@ mod tests {
             page_mates: paths(page),
             interrupt_mates: paths(interrupt),
             dma: false,
+            reach: Vec::new(),
             disabled: false,
             why_not: None,
         }

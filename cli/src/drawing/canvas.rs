@@ -26,6 +26,8 @@ impl Style {
     pub const PLAIN: Self = Self { size: 12, colour: "#222222", bold: false, mono: true, right: false };
     /// What explains.
     pub const QUIET: Self = Self { size: 12, colour: "#555555", bold: false, mono: true, right: false };
+    /// What nobody may overlook.
+    pub const DANGER: Self = Self { size: 12, colour: "#b3001b", bold: true, mono: true, right: false };
     /// Numbers beside a map, aligned to the right.
     pub const SCALE: Self = Self { size: 11, colour: "#555555", bold: false, mono: true, right: true };
 }

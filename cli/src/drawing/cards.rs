@@ -4,12 +4,15 @@ use partita_model::plan::Partition;
 
 use super::canvas::{Canvas, Style};
 use super::{FREE, colour};
-use crate::report::{console, interrupt, size, word};
+use crate::report::{console, interrupt, reach, size, word};
 use crate::session::Session;
 
 const LINE: u32 = 18;
 /// From a card's left edge to the values.
 const KEYS: u32 = 92;
+
+/// The key of what a trusted device reaches.
+const UNGUARDED: &str = "DMA";
 
 /// Draws the cards and returns the height at which the last ends.
 pub fn draw(canvas: &mut Canvas, session: &Session, x: u32, y: u32, width: u32) -> u32 {
@@ -30,8 +33,12 @@ pub fn draw(canvas: &mut Canvas, session: &Session, x: u32, y: u32, width: u32) 
             if key == "device" {
                 canvas.line((x + 10, line - LINE + 5), (x + width - 10, line - LINE + 5), FREE.1);
             }
-            canvas.text(x + 10, line, Style::QUIET, key);
-            canvas.text_in(x + KEYS, line, width - KEYS - 8, Style::PLAIN, &value);
+            let (key_style, style) = match key == UNGUARDED {
+                true => (Style::DANGER, Style::DANGER),
+                false => (Style::QUIET, Style::PLAIN),
+            };
+            canvas.text(x + 10, line, key_style, key);
+            canvas.text_in(x + KEYS, line, width - KEYS - 8, style, &value);
             line += LINE;
         }
         top += height + 14;
@@ -54,6 +61,9 @@ fn lines(partition: &Partition) -> Vec<(&'static str, String)> {
         let spis: Vec<_> = device.spis.iter().map(|spi| interrupt(spi.intid)).collect();
         if !spis.is_empty() {
             lines.push(("interrupt", spis.join(", ")));
+        }
+        if !device.dma.is_empty() {
+            lines.push((UNGUARDED, format!("unguarded, reaches {}", reach(device))));
         }
     }
     if partition.devices.is_empty() {

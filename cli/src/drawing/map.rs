@@ -5,7 +5,7 @@ use partita_model::addr::{IpaSpan, Pa, PaSpan};
 use partita_model::plan::Plan;
 
 use super::canvas::{Canvas, Style};
-use super::{FREE, KEPT, colour};
+use super::{DANGER, FREE, KEPT, colour};
 use crate::report::size;
 
 /// From the column's left edge to the boxes: room for addresses.
@@ -35,6 +35,10 @@ pub fn draw(canvas: &mut Canvas, plan: &Plan, x: u32, y: u32) -> u32 {
             };
             canvas.rect(x + SCALE, top, BOX, height, fill, 0);
             canvas.hint(&span.to_string());
+            if let Some(words) = exposed(plan, span, &used) {
+                canvas.rect(x + SCALE, top, 6, height, DANGER, 0);
+                canvas.hint(&words);
+            }
             canvas.text(x + SCALE - 8, top + 11, Style::SCALE, &format!("{:#x}", span.base.0));
             let middle = top + height / 2 + 4;
             let size = size(span.size);
@@ -59,6 +63,18 @@ pub fn draw(canvas: &mut Canvas, plan: &Plan, x: u32, y: u32) -> u32 {
         top += 26;
     }
     top - 10
+}
+
+/// Whose trusted devices reach a piece of memory that is not theirs.
+fn exposed(plan: &Plan, span: PaSpan, used: &Use) -> Option<String> {
+    let reaches = |reach: &PaSpan| reach.overlaps(&span);
+    let owner = |index: usize| matches!(used, Use::Partition(owner, _) if *owner == index);
+    let others = plan.partitions.iter().enumerate().filter(|(index, _)| !owner(*index));
+    let names: Vec<_> = others
+        .filter(|(_, partition)| partition.devices.iter().any(|device| device.dma.iter().any(reaches)))
+        .map(|(_, partition)| partition.name.as_str())
+        .collect();
+    (!names.is_empty()).then(|| format!("within reach of unguarded DMA by {}", names.join(", ")))
 }
 
 fn height(size: u64) -> u32 {

@@ -25,6 +25,7 @@ const COLOURS: [(&str, &str); 8] = [
     ("#f4b3a8", "#ad3b2a"),
 ];
 const FREE: (&str, &str) = ("#ffffff", "#b5b5b5");
+const DANGER: (&str, &str) = ("#b3001b", "#b3001b");
 const KEPT: (&str, &str) = ("url(#kept)", "#777777");
 
 fn colour(partition: usize) -> (&'static str, &'static str) {
@@ -46,11 +47,29 @@ pub fn svg(session: &Session) -> String {
     let line = format!("{partitions} on a board with {cores} cores and {} of RAM", crate::report::size(ram));
     canvas.text(MARGIN, 64, Style::QUIET, &line);
 
-    let y = legend(&mut canvas, session, 82);
+    let y = warnings(&mut canvas, session, 64);
+    let y = legend(&mut canvas, session, y + 18);
     let y = self::cores(&mut canvas, session, y + 34);
     let left = map::draw(&mut canvas, plan, MARGIN, y + 34);
     let right = cards::draw(&mut canvas, session, MARGIN + 540, y + 34, WIDTH - 2 * MARGIN - 540);
     canvas.finish(WIDTH, left.max(right) + MARGIN)
+}
+
+/// A line for each partition that no SMMU keeps within its memory.
+fn warnings(canvas: &mut Canvas, session: &Session, mut y: u32) -> u32 {
+    for partition in &session.plan.partitions {
+        let trusted: Vec<_> = partition.devices.iter().filter(|device| !device.dma.is_empty()).collect();
+        if let Some(first) = trusted.first() {
+            let more = if trusted.len() > 1 { " and others" } else { "" };
+            let line = format!(
+                "{} can read and write others' memory through {}{more}: DMA that no SMMU guards",
+                partition.name, first.path
+            );
+            y += 20;
+            canvas.text_in(MARGIN, y, WIDTH - 2 * MARGIN, Style::DANGER, &line);
+        }
+    }
+    y
 }
 
 fn legend(canvas: &mut Canvas, session: &Session, y: u32) -> u32 {
@@ -58,6 +77,9 @@ fn legend(canvas: &mut Canvas, session: &Session, y: u32) -> u32 {
     let mut entries: Vec<_> = partitions.map(|(index, p)| (colour(index), p.name.clone())).collect();
     entries.push((FREE, "free".to_owned()));
     entries.push((KEPT, "kept: hypervisor, bundle, reserved".to_owned()));
+    if session.plan.partitions.iter().any(|p| p.devices.iter().any(|device| !device.dma.is_empty())) {
+        entries.push((DANGER, "within reach of another's unguarded DMA".to_owned()));
+    }
     let (mut x, mut y) = (MARGIN, y);
     for (fill, name) in entries {
         let width = 22 + Canvas::width_of(&name) + 24;

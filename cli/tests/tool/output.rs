@@ -93,6 +93,42 @@ fn the_drawing_is_well_formed_and_names_everything() {
     assert!(!svg.contains("http://") || svg.matches("http://").count() == 1, "only the namespace is named");
 }
 
+/// A device that no SMMU guards is a note, a column, a line of JSON, and red in the drawing.
+#[test]
+fn trusted_devices_are_marked_everywhere() {
+    let world = World::new();
+    let plan = fs::read_to_string(world.path("plans/good.dtso")).expect("a plan");
+    let trust = "devices = \"/virtio_mmio@a000000\", \"/virtio_mmio@a000200\";\n\
+                 dma-trusted = \"/virtio_mmio@a000000\", \"/virtio_mmio@a000200\";";
+    let plan = plan.replacen("devices = \"/pl031@9010000\";", trust, 1).replacen(
+        "0x4000000>;",
+        "0x4000000>;\nhost-base;",
+        1,
+    );
+    world.write("plans/trust.dtso", plan.as_bytes());
+    let (out, err) = world.expect(0, "check trust.dtso --platform qemu-virt");
+    let note = "note: first: UNGUARDED DMA: /virtio_mmio@a000000 can read and write all memory at \
+                0x40000000-0x7fffffff, and no SMMU stops it: Partita itself and partition second are at the mercy of \
+                what runs in first";
+    assert!(err.lines().any(|line| line == note), "{err}");
+    assert!(out.contains("UNGUARDED DMA\n") && out.contains("0x40000000-0x7fffffff\n"), "{out}");
+    let (out, _) = world.expect(0, "plan trust.dtso --platform qemu-virt --json");
+    let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+    let device = &value["partitions"][0]["devices"][0];
+    assert_eq!(device["unguarded-dma"][0]["base"], "0x40000000");
+    world.expect(0, "plan trust.dtso --platform qemu-virt --svg plan.svg");
+    let svg = fs::read_to_string(world.path("plans/plan.svg")).expect("the drawing");
+    let document = roxmltree::Document::parse(&svg).expect("well-formed XML");
+    let words: Vec<_> = document.descendants().filter_map(|node| node.text()).collect();
+    for word in [
+        "first can read and write others' memory through /virtio_mmio@a000000 and others: DMA that no SMMU guards",
+        "unguarded, reaches 0x40000000-0x7fffffff",
+        "within reach of unguarded DMA by first",
+    ] {
+        assert!(words.contains(&word), "no {word:?} in the drawing");
+    }
+}
+
 #[test]
 fn guest_trees_are_written() {
     let world = World::new();

@@ -42,6 +42,15 @@ pub enum Registers {
     Bad,
 }
 
+/// What a property refers to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The number of the node.
+    pub node: usize,
+    /// The cells that follow its phandle.
+    pub arguments: Vec<u32>,
+}
+
 /// One interrupt of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interrupt {
@@ -294,7 +303,7 @@ impl<'a> Index<'a> {
     /// # Errors
     ///
     /// The phandle.
-    pub fn references(&self, property: &str, value: &[u8]) -> Result<Vec<usize>, u32> {
+    pub fn references(&self, property: &str, value: &[u8]) -> Result<Vec<Target>, u32> {
         let mut found = Vec::new();
         let Some(arguments) = arguments(property) else { return Ok(found) };
         let list = cells(value).unwrap_or_default();
@@ -304,12 +313,16 @@ impl<'a> Index<'a> {
             if *phandle == 0 {
                 continue;
             }
-            let target = self.by_phandle(*phandle).ok_or(*phandle)?;
-            found.push(target);
-            if let Arguments::Counted(by, default) = arguments {
-                let count = self.node(target).and_then(|node| cell(node, by)).unwrap_or(default) as usize;
-                rest = rest.get(count..).unwrap_or_default();
-            }
+            let node = self.by_phandle(*phandle).ok_or(*phandle)?;
+            let count = match arguments {
+                Arguments::Counted(by, default) => {
+                    self.node(node).and_then(|node| cell(node, by)).unwrap_or(default) as usize
+                }
+                Arguments::None => 0,
+            };
+            let (arguments, after) = rest.split_at(count.min(rest.len()));
+            found.push(Target { node, arguments: arguments.to_vec() });
+            rest = after;
         }
         Ok(found)
     }

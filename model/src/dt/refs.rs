@@ -39,6 +39,9 @@ pub fn arguments(property: &str) -> Option<Arguments> {
         | "backlight"
         | "leds"
         | "firmware"
+        | "raspberrypi,firmware"
+        | "ddc"
+        | "ddc-i2c-bus"
         | "mmc-pwrseq" => Some(Arguments::None),
         _ if property.ends_with("nr-gpios") => None,
         _ if matches!(property, "gpios" | "gpio")

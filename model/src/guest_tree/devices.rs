@@ -12,8 +12,8 @@ use dtoolkit::model::DeviceTreeNode;
 use super::node::{self, set_cells, set_strings};
 use super::refs::{self, Reference};
 use super::{Fault, Writer, cells, merge};
-use crate::dt::{Registers, okay, properties, value};
-use crate::plan::{ErrorKind, PlanError};
+use crate::dt::{Registers, cells as cells_of, okay, properties, value};
+use crate::plan::{ErrorKind, FixedClock, PlanError};
 
 /// What is taken over of a bus. Its clocks, resets and power are not the guest's.
 const BUS: &[&str] = &[
@@ -135,7 +135,9 @@ impl<'a> Writer<'a> {
             )));
         }
         for bus in buses.into_iter().rev().filter(|bus| !self.copied.contains(bus)).collect::<Vec<_>>() {
-            let copy = self.copy_properties(bus, Some(BUS), pending)?;
+            // What is no bus works for what is below it, with all that it needs itself.
+            let is_bus = self.index.node(bus).is_some_and(|node| node.property("ranges").is_some());
+            let copy = self.copy_properties(bus, is_bus.then_some(BUS), pending)?;
             self.insert(bus, copy);
         }
         let copy = self.copy(number, given, pending)?;
@@ -182,7 +184,7 @@ impl<'a> Writer<'a> {
         let root = self.index.node(0).filter(|_| self.index.upwards(number).count() == 2);
         let clocks_fixed = refs::ASSIGNED_CLOCKS.iter().any(|name| {
             let list = refs::references(name, value(host, name).unwrap_or_default(), &self.index);
-            list.iter().any(|reference| self.is_fixed_clock(reference))
+            list.iter().any(|reference| reference.target.is_some_and(|target| self.is_fixed_provider(target)))
         });
         for (name, value) in properties(host) {
             let name = name.as_str();
@@ -192,10 +194,12 @@ impl<'a> Writer<'a> {
             {
                 continue;
             }
-            let found = refs::references(name, value, &self.index);
-            let value = root
-                .and_then(|root| cells::rerooted(host, name, root))
-                .unwrap_or_else(|| self.without_clock_arguments(value, &found));
+            let mut found = refs::references(name, value, &self.index);
+            let value = match root.and_then(|root| cells::rerooted(host, name, root)) {
+                Some(rerooted) => rerooted,
+                None if name == "clocks" => self.with_fixed_clocks(value, &mut found),
+                None => value.to_vec(),
+            };
             node::set(&mut copy, name, value);
             for target in found.into_iter().filter_map(|reference| reference.target) {
                 pending.push_back(Pending { from: number, property: name.into(), target });
@@ -205,45 +209,57 @@ impl<'a> Writer<'a> {
         Ok(copy)
     }
 
-    /// A list of references in which those to fixed clocks have no arguments: a fixed clock has one output.
-    fn without_clock_arguments(&self, value: &[u8], references: &[Reference]) -> Vec<u8> {
+    /// A list of clocks in which those that are fixed are the nodes that stand for them, which have one output and take
+    /// no arguments; they are no references to the host's provider any more.
+    fn with_fixed_clocks(&self, value: &[u8], references: &mut [Reference]) -> Vec<u8> {
         let mut out = Vec::new();
         let mut rest = value;
         for reference in references {
             let (entry, after) = rest.split_at_checked(reference.cells * 4).unwrap_or((rest, &[]));
-            let kept = if self.is_fixed_clock(reference) { 4 } else { entry.len() };
-            out.extend_from_slice(entry.get(..kept).unwrap_or(entry));
+            let output = entry.get(4..).and_then(cells_of).unwrap_or_default();
+            let fixed = reference.target.and_then(|target| self.fixed_clocks.get(&(target, output)));
+            match fixed {
+                Some(phandle) => {
+                    out.extend_from_slice(&phandle.to_be_bytes());
+                    reference.target = None;
+                }
+                None => out.extend_from_slice(entry),
+            }
             rest = after;
         }
         out.extend_from_slice(rest);
         out
     }
 
-    /// A fixed clock in a provider's stead, with its phandle.
-    fn fixed_clock(&mut self, path: &str) -> Result<(), PlanError> {
-        let (number, provider) = self.host(path)?;
-        let Some(rate) = provider.property("clock-frequency") else {
-            let kind = ErrorKind::NoRate(path.into());
-            return Err(PlanError::property(self.partition.path.as_str(), "fixed-clocks", kind));
-        };
+    /// A fixed clock for an output of a provider. One with a single output has the provider's phandle, so that whatever
+    /// refers to the provider finds it.
+    fn fixed_clock(&mut self, clock: &FixedClock) -> Result<(), PlanError> {
+        let (number, provider) = self.host(&clock.provider)?;
         let mut name = format!("clock-{}", provider.name_without_address());
+        for cell in &clock.output {
+            name = format!("{name}-{cell}");
+        }
+        let own = node::phandle(provider).filter(|_| clock.output.is_empty());
+        let phandle = own.unwrap_or_else(|| self.fresh_phandle());
         if node::child(&self.root, &name).is_some() {
-            name = format!("{name}-{:x}", node::phandle(provider).unwrap_or_default());
+            name = format!("{name}-{phandle:x}");
         }
-        let mut clock = DeviceTreeNode::new_unchecked(name);
-        set_strings(&mut clock, "compatible", &["fixed-clock"]);
-        set_cells(&mut clock, "#clock-cells", &[0]);
-        clock.add_property(rate.clone());
-        if let Some(phandle) = node::phandle(provider) {
-            set_cells(&mut clock, "phandle", &[phandle]);
+        let mut node = DeviceTreeNode::new_unchecked(name);
+        set_strings(&mut node, "compatible", &["fixed-clock"]);
+        set_cells(&mut node, "#clock-cells", &[0]);
+        set_cells(&mut node, "clock-frequency", &[clock.hz]);
+        set_cells(&mut node, "phandle", &[phandle]);
+        if clock.output.is_empty() {
+            self.copied.insert(number);
         }
-        self.fixed_clocks.insert(number);
-        self.copied.insert(number);
-        self.add(clock)
+        self.fixed_clocks.insert((number, clock.output.clone()), phandle);
+        self.add(node)
     }
 
-    fn is_fixed_clock(&self, reference: &Reference) -> bool {
-        reference.target.is_some_and(|target| self.fixed_clocks.contains(&target))
+    /// Whether some output of a provider is a fixed clock.
+    fn is_fixed_provider(&self, number: usize) -> bool {
+        let mut outputs = self.fixed_clocks.range((number, Vec::new())..);
+        outputs.next().is_some_and(|((provider, _), _)| *provider == number)
     }
 
     fn device(&self, kind: ErrorKind) -> PlanError {

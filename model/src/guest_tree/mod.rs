@@ -14,7 +14,7 @@ mod merge;
 mod node;
 mod refs;
 
-use alloc::collections::BTreeSet;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -43,8 +43,9 @@ struct Writer<'a> {
     console: Option<String>,
     /// The host's nodes that the guest has: devices, what they refer to, buses, replaced clocks.
     copied: BTreeSet<usize>,
-    /// The clock providers that the guest sees as fixed clocks.
-    fixed_clocks: BTreeSet<usize>,
+    /// The outputs of clock providers that the guest sees as fixed clocks, by the provider's number and the reference's
+    /// arguments, with the phandle of each one's node.
+    fixed_clocks: BTreeMap<(usize, Vec<u32>), u32>,
     /// Names at the root that no device may have.
     taken: BTreeSet<String>,
 }
@@ -92,7 +93,7 @@ impl<'a> Writer<'a> {
             root: DeviceTreeNode::new_unchecked(""),
             console: None,
             copied: BTreeSet::new(),
-            fixed_clocks: BTreeSet::new(),
+            fixed_clocks: BTreeMap::new(),
             taken: BTreeSet::new(),
         };
         writer.gic_phandle = node::phandle(gic.1).unwrap_or_else(|| writer.fresh_phandle());

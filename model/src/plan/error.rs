@@ -172,16 +172,28 @@ pub enum ErrorKind {
     Dma(String),
     /// Shares a page with a disabled node that can do DMA.
     DmaMate(String, String),
+    /// Reaches none of its partition's memory by DMA: device, what it reaches.
+    DmaReach(String, String),
     /// Its registers lie in RAM.
     InRam(String, PaSpan),
     /// Refers to a node with registers that the partition does not have: device, property, provider.
     NeedsDevice(String, Box<str>, String),
+    /// Leads to a node that refers to one with registers that the partition does not have: device, that node, property,
+    /// provider.
+    NeedsThrough(Box<str>, Box<str>, Box<str>, Box<str>),
     /// Refers to a clock provider with registers that the partition does not have: device, property, provider.
     NeedsClock(String, Box<str>, String),
     /// Refers to a phandle that no node has: device, property, phandle.
     Dangling(String, String, u32),
-    /// The clock provider's rate is not known.
-    NoRate(String),
+    /// The clock provider's rate is not known: provider, and the fragment that states it.
+    NoRate(String, String),
+    /// The rates of some of the clock provider's outputs are not known: provider, outputs, a node that uses the first,
+    /// and the fragment that states them.
+    NoOutputRate(Box<str>, Box<str>, Box<str>, Box<str>),
+    /// The clock provider's outputs and rates are not equally many.
+    ClockLists(String),
+    /// No device uses an output of the clock provider.
+    ClockUnused(String),
     /// Not a clock provider.
     NotClock(String),
     /// The partition does not have this device.

@@ -5,7 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::devices::{Catalogue, Given, give};
+use super::devices::{Catalogue, Given, give, warnings};
 use super::own_tree::{self, Has};
 use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
@@ -143,6 +143,7 @@ fn assemble(
             guest_tree: spec.guest_tree,
         });
     }
+    notes.extend(warnings(&board, &partitions));
     Ok(Plan { board, partitions, moves, notes })
 }
 

@@ -63,7 +63,6 @@ pub(super) fn supported(specs: &[Spec]) -> Result<(), PlanError> {
             ("restart", spec.restart == Restart::Always, Some("\"always\"")),
             ("watchdog", spec.watchdog, None),
             ("manages", !spec.manages.is_empty(), None),
-            ("dma-trusted", !spec.dma_trusted.is_empty(), None),
         ];
         if let Some((property, _, what)) = later.iter().find(|(_, used, _)| *used) {
             return Err(spec.error(property, ErrorKind::NotSupported(what.map(ToString::to_string))));

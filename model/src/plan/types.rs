@@ -218,8 +218,8 @@ pub struct Partition {
     pub mmio: Vec<PaSpan>,
     /// Physical SPIs that the partition owns (INTID >= 32), sorted.
     pub spis: Vec<Spi>,
-    /// Clock providers that the guest sees as fixed clocks: path of the provider.
-    pub fixed_clocks: Vec<String>,
+    /// The outputs of clock providers that the guest sees as fixed clocks.
+    pub fixed_clocks: Vec<FixedClock>,
     /// Its console.
     pub console: Console,
     /// /chosen bootargs.
@@ -276,6 +276,19 @@ pub struct Device {
     pub regs: Vec<PaSpan>,
     /// Its SPIs.
     pub spis: Vec<Spi>,
+    /// The RAM that it can read and write by DMA with nothing to stop it, whoever owns that; empty: it does no DMA.
+    pub dma: Vec<PaSpan>,
+}
+
+/// An output of a clock provider that runs at one rate for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FixedClock {
+    /// Path of the provider in the host's tree.
+    pub provider: String,
+    /// Which of its outputs: as many cells as its `#clock-cells` says.
+    pub output: Vec<u32>,
+    /// The rate.
+    pub hz: u32,
 }
 
 /// A shared peripheral interrupt.

@@ -104,3 +104,30 @@ fn devices_alone_and_together_are_accepted() {
         guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
     }
 }
+
+/// The output that the UART uses, and no other, is a clock of its own.
+#[test]
+fn a_fixed_clock_for_the_output_in_use() {
+    let mut tree = sound();
+    let cprman = tree.find_node_mut("/soc/cprman@101000").expect("a clock provider");
+    let cells = |list: &[u32]| list.iter().flat_map(|cell| cell.to_be_bytes()).collect::<Vec<u8>>();
+    cprman.add_property(DeviceTreeProperty::new_unchecked("clock-indices", cells(&[18, 19])));
+    cprman.add_property(DeviceTreeProperty::new_unchecked("clock-frequency", cells(&[1, 48_000_000])));
+    let one = tree.find_node_mut("/partitions/one").expect("a partition");
+    let mut set = |name: &str, list: &[&str]| {
+        one.add_property(DeviceTreeProperty::new_unchecked(name, strings(list)));
+    };
+    set("devices", &["/soc/serial@201000", "/soc/gpio@200000"]);
+    set("fixed-clocks", &["/soc/cprman@101000"]);
+    let planned = plan(&tree).unwrap_or_else(|error| panic!("{error}"));
+    let fixed = &planned.plan.partitions[0].fixed_clocks;
+    assert_eq!(
+        fixed.iter().map(|clock| (&*clock.output, clock.hz)).collect::<Vec<_>>(),
+        [(&[19][..], 48_000_000)]
+    );
+    let blob = guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
+    let (text, _) = dtc(&["-q", "-I", "dtb", "-O", "dts"], &blob);
+    let text = String::from_utf8(text).expect("dtc writes text");
+    assert!(text.contains("clock-cprman-19") && !text.contains("clock-cprman-18"), "{text}");
+    assert!(!text.contains("assigned-clock"), "nobody is there to set a fixed clock: {text}");
+}

@@ -65,7 +65,12 @@ pub fn board(name: &str) -> Plan {
 
 /// Gives a device. The writer looks at nothing but its path.
 pub fn give(plan: &mut Plan, path: &str) {
-    plan.partitions[0].devices.push(Device { path: path.into(), regs: vec![], spis: vec![] });
+    plan.partitions[0].devices.push(Device { path: path.into(), regs: vec![], spis: vec![], dma: vec![] });
+}
+
+/// Makes an output of a clock provider a fixed clock.
+pub fn fix(plan: &mut Plan, provider: &str, output: &[u32], hz: u32) {
+    plan.partitions[0].fixed_clocks.push(FixedClock { provider: provider.into(), output: output.into(), hz });
 }
 
 fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {

@@ -4,7 +4,7 @@ use dtoolkit::model::DeviceTree;
 use partita_model::guest_tree;
 use partita_model::plan::*;
 
-use crate::boards::{board, dtc, file, give, host, ipa, virt};
+use crate::boards::{board, dtc, file, fix, give, host, ipa, virt};
 
 /// Compares a plan's first tree with its golden text.
 fn check(name: &str, plan: &Plan, host: &DeviceTree) {
@@ -67,8 +67,8 @@ fn a_uart_behind_clocks_and_pins() {
     let mut plan = board("one");
     give(&mut plan, "/soc/serial@201000");
     give(&mut plan, "/soc/gpio@200000");
+    fix(&mut plan, "/soc/cprman@101000", &[19], 48_000_000);
     let partition = &mut plan.partitions[0];
-    partition.fixed_clocks.push("/soc/cprman@101000".into());
     partition.console = Console::Device("/soc/serial@201000".into());
     partition.guest_tree = Some("/partitions/one/guest-tree".into());
     check("board-uart", &plan, &host("board"));

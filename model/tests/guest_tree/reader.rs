@@ -4,7 +4,7 @@ use fdt::Fdt;
 use partita_model::guest_tree;
 use partita_model::plan::{ClearMemory, Console, Gic};
 
-use crate::boards::{board, give, host, ipa, pa, virt};
+use crate::boards::{board, fix, give, host, ipa, pa, virt};
 
 #[test]
 fn linux_finds_what_it_boots_from() {
@@ -44,7 +44,7 @@ fn phandles_are_unique_and_lead_somewhere() {
     for path in ["/soc/serial@201000", "/soc/gpio@200000", "/soc/i2c@804000", "/rtc@d0000000"] {
         give(&mut plan, path);
     }
-    plan.partitions[0].fixed_clocks.push("/soc/cprman@101000".into());
+    fix(&mut plan, "/soc/cprman@101000", &[19], 48_000_000);
     plan.partitions[0].guest_tree = Some("/partitions/one/guest-tree".into());
     let blob = guest_tree::write(&plan, 0, &host("board")).expect("a tree");
     let tree = Fdt::new(&blob).expect("readable");

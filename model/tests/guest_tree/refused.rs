@@ -3,7 +3,7 @@
 use partita_model::guest_tree;
 use partita_model::plan::{Console, Gic, Plan};
 
-use crate::boards::{board, give, host, ipa, virt};
+use crate::boards::{board, fix, give, host, ipa, virt};
 
 fn words(plan: &Plan, board: &str) -> String {
     guest_tree::write(plan, 0, &host(board)).expect_err("a refusal").to_string()
@@ -54,15 +54,14 @@ fn a_chip_without_its_controller() {
     );
 }
 
+/// One output of a provider is a fixed clock; what needs another one still needs the provider.
 #[test]
-fn a_clock_without_a_rate() {
+fn an_output_that_is_not_fixed() {
     let mut plan = board("one");
-    plan.partitions[0].fixed_clocks.push("/soc/power@100000".into());
-    assert_eq!(
-        words(&plan, "board"),
-        "/partitions/one: fixed-clocks: the rate of /soc/power@100000 is not known; state it with a fragment of the \
-         overlay: `&{/soc/power@100000} { clock-frequency = <...>; };`"
-    );
+    give(&mut plan, "/soc/serial@201000");
+    give(&mut plan, "/soc/gpio@200000");
+    fix(&mut plan, "/soc/cprman@101000", &[20], 500_000_000);
+    assert!(words(&plan, "board").contains("needs the clock provider /soc/cprman@101000 (clocks)"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use partita_model::guest_tree;
 use partita_model::plan::Console;
 use proptest::prelude::*;
 
-use crate::boards::{board, give, host};
+use crate::boards::{board, fix, give, host};
 
 /// Names of properties that mean something to the writer.
 pub const NAMES: &[&str] = &[
@@ -48,7 +48,7 @@ proptest! {
             0..12,
         ),
         given in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-        fixed in prop::option::of(any::<prop::sample::Index>()),
+        fixed in prop::option::of((any::<prop::sample::Index>(), prop::collection::vec(0u32..20, 0..2))),
         merged in prop::option::of(any::<prop::sample::Index>()),
         console in prop::option::of(any::<prop::sample::Index>()),
     ) {
@@ -66,7 +66,9 @@ proptest! {
         for device in &given {
             give(&mut plan, &paths[device.index(paths.len())]);
         }
-        plan.partitions[0].fixed_clocks.extend(fixed.map(|clock| clock.get(&paths).clone()));
+        if let Some((clock, output)) = fixed {
+            fix(&mut plan, &paths[clock.index(paths.len())], &output, 1_000_000);
+        }
         plan.partitions[0].guest_tree = merged.map(|node| node.get(&paths).clone());
         if let Some(console) = console {
             plan.partitions[0].console = Console::Device(console.get(&paths).clone());

@@ -6,11 +6,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Catalogue, kinds, merged_pages, needs};
+use super::{Catalogue, clocks, dma, kinds, merged_pages, needs};
 use crate::addr::PaSpan;
 use crate::dt::{Registers, cell, nearest, value};
 use crate::plan::spec::Spec;
-use crate::plan::{Board, Device, ErrorKind, PlanError, Spi};
+use crate::plan::{Board, Device, ErrorKind, FixedClock, PlanError, Spi};
 
 /// What one partition gets.
 pub(in crate::plan) struct Given {
@@ -20,8 +20,8 @@ pub(in crate::plan) struct Given {
     pub(in crate::plan) mmio: Vec<PaSpan>,
     /// Their SPIs, sorted.
     pub(in crate::plan) spis: Vec<Spi>,
-    /// Paths of the clock providers that become fixed clocks.
-    pub(in crate::plan) fixed_clocks: Vec<String>,
+    /// The outputs of clock providers that become fixed clocks.
+    pub(in crate::plan) fixed_clocks: Vec<FixedClock>,
     /// The first UART among the devices.
     pub(in crate::plan) uart: Option<String>,
     /// What the user should know.
@@ -66,8 +66,10 @@ pub(in crate::plan) fn give(
         .iter()
         .zip(&named)
         .map(|(spec, mine)| {
-            let given = collect(catalogue, board, spec, mine, &owner)?;
-            needs::check(catalogue, mine).map_err(|kind| spec.error("devices", kind))?;
+            let mut given = collect(catalogue, board, spec, mine, &owner)?;
+            let uses = needs::check(catalogue, mine).map_err(|kind| spec.error("devices", kind))?;
+            given.fixed_clocks =
+                clocks::fix(catalogue, mine, uses).map_err(|kind| spec.error("fixed-clocks", kind))?;
             Ok(given)
         })
         .collect()
@@ -104,7 +106,6 @@ fn resolve(catalogue: &Catalogue<'_>, spec: &Spec) -> Result<Named, PlanError> {
         let path = || catalogue.path(clock);
         let wrong = match node {
             Some(node) if cell(node, "#clock-cells").is_none() => Some(ErrorKind::NotClock(path())),
-            Some(node) if cell(node, "clock-frequency").is_none() => Some(ErrorKind::NoRate(path())),
             _ if named.clocks.contains(&clock) => Some(ErrorKind::Twice(format!("\"{}\"", path()))),
             _ => None,
         };
@@ -221,12 +222,13 @@ fn collect<'s>(
         devices: Vec::new(),
         mmio: Vec::new(),
         spis: Vec::new(),
-        fixed_clocks: named.clocks.iter().map(|clock| catalogue.path(*clock)).collect(),
+        fixed_clocks: Vec::new(),
         uart: None,
         notes: Vec::new(),
     };
     for device in &named.devices {
-        let mut whole = Device { path: catalogue.path(*device), regs: Vec::new(), spis: Vec::new() };
+        let path = catalogue.path(*device);
+        let mut whole = Device { path, regs: Vec::new(), spis: Vec::new(), dma: Vec::new() };
         for inner in catalogue.index.subtree(*device) {
             let (Some(facts), Some(node)) = (catalogue.facts(inner), catalogue.index.node(inner)) else {
                 continue;
@@ -243,9 +245,11 @@ fn collect<'s>(
             }
             shared_pages(catalogue, named, inner, owner, &mut given.notes).map_err(error)?;
             shared_interrupts(catalogue, named, inner, owner).map_err(error)?;
-            let trusted = catalogue.among(inner, &named.trusted);
-            if !facts.spans().is_empty() && kinds::can_dma(node) && !trusted {
-                return Err(error(ErrorKind::Dma(path())));
+            if !facts.spans().is_empty() && kinds::can_dma(node) {
+                if !catalogue.among(inner, &named.trusted) {
+                    return Err(error(ErrorKind::Dma(path())));
+                }
+                whole.dma.extend(reached(catalogue, board, spec, inner, &mut given.notes)?);
             }
             if given.uart.is_none() && kinds::is_uart(node) {
                 given.uart = Some(path());
@@ -253,6 +257,11 @@ fn collect<'s>(
             whole.regs.extend_from_slice(facts.spans());
             whole.spis.extend_from_slice(&facts.spis);
         }
+        if whole.dma.is_empty() && catalogue.among(*device, &named.trusted) {
+            given.notes.push(format!("{} does no DMA, so dma-trusted changes nothing for it", whole.path));
+        }
+        whole.dma.sort_unstable();
+        whole.dma.dedup();
         whole.spis.sort_unstable();
         whole.spis.dedup_by_key(|spi| spi.intid);
         given.spis.extend_from_slice(&whole.spis);
@@ -262,6 +271,37 @@ fn collect<'s>(
     given.spis.dedup_by_key(|spi| spi.intid);
     given.mmio = merged_pages(given.devices.iter().flat_map(|device| &device.regs));
     Ok(given)
+}
+
+/// The RAM that a trusted device reaches. Some of the partition's must be there: what lies beyond, its guest has to keep
+/// away from the device, as it knows from the same `dma-ranges`.
+fn reached(
+    catalogue: &Catalogue<'_>,
+    board: &Board,
+    spec: &Spec,
+    device: usize,
+    notes: &mut Vec<String>,
+) -> Result<Vec<PaSpan>, PlanError> {
+    let error = |kind| spec.error("dma-trusted", kind);
+    let windows = dma::reach(catalogue.index, device)
+        .map_err(|bus| error(ErrorKind::BadDeviceProperty(catalogue.path(bus), "dma-ranges".to_owned())))?;
+    let mine: Vec<PaSpan> = spec
+        .memory
+        .iter()
+        .filter_map(|entry| Some(PaSpan { base: entry.pin?, size: entry.ipa.size }))
+        .collect();
+    let within: u64 = dma::common(&mine, &windows).iter().map(|span| span.size).sum();
+    if within == 0 {
+        return Err(error(ErrorKind::DmaReach(catalogue.path(device), dma::words(&windows))));
+    }
+    if within < mine.iter().map(|span| span.size).sum() {
+        notes.push(format!(
+            "{} reaches only what of the memory lies at {}; the guest has to use that for its buffers",
+            catalogue.path(device),
+            dma::words(&windows)
+        ));
+    }
+    Ok(dma::common(&board.ram, &windows))
 }
 
 /// All that has registers in the same pages must be in the same partition.
@@ -277,7 +317,8 @@ fn shared_pages<'s>(
     let (mut mates, mut page) = (Vec::new(), 0);
     for (mate, facts, common) in catalogue.in_pages_of(spans) {
         if facts.disabled {
-            if catalogue.index.node(mate).is_some_and(kinds::can_dma) {
+            let guarded = !catalogue.among(device, &named.trusted);
+            if guarded && catalogue.index.node(mate).is_some_and(kinds::can_dma) {
                 return Err(ErrorKind::DmaMate(path(), catalogue.path(mate)));
             }
             notes.push(format!(

@@ -1,4 +1,4 @@
-//! What is known of devices by their `compatible`: which cannot do DMA, which are UARTs, which are SMMUs.
+//! What is known of devices by their `compatible`: which cannot do DMA, which are UARTs, which Partita keeps.
 //!
 //! The DMA list is one of permissions: a device that is not on it is taken to be able to read and write all memory.
 
@@ -35,6 +35,7 @@ const NO_DMA: &[&str] = &[
     "brcm,bcm2711-i2c",
     "brcm,bcm2835-pwm",
     "brcm,bcm2835-rng",
+    "brcm,bcm2835-sdhost",
     "brcm,bcm2835-spi",
     "brcm,bcm2835-system-timer",
     "brcm,bcm2711-rng200",
@@ -47,6 +48,15 @@ const NO_DMA: &[&str] = &[
 /// SMMUs, which Partita keeps.
 pub(super) const SMMUS: &[&str] =
     &["arm,smmu-v3", "arm,mmu-500", "arm,smmu-v2", "arm,mmu-401", "arm,smmu-v1"];
+
+/// Controllers by which a core's interrupts go to it.
+pub(super) const CORE_INTERRUPTS: &[&str] = &["brcm,bcm2836-l1-intc"];
+
+/// Controllers of every clock of a board, also of those that a partition's neighbours and Partita's UART run by.
+pub(super) const BOARD_CLOCKS: &[&str] = &["brcm,bcm2711-cprman", "brcm,bcm2835-cprman"];
+
+/// Controllers of a board's power and reset.
+pub(super) const BOARD_POWER: &[&str] = &["brcm,bcm2711-pm", "brcm,bcm2835-pm", "brcm,bcm2835-pm-wdt"];
 
 /// Whether a node is a UART that a guest can have as its console.
 pub(super) fn is_uart(node: &DeviceTreeNode) -> bool {

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use dtoolkit::model::DeviceTree;
 
-use super::{Catalogue, give, kinds};
+use super::{Catalogue, dma, give, kinds};
 use crate::addr::PaSpan;
 use crate::dt::Index;
 use crate::plan::{Board, Spi};
@@ -19,12 +19,15 @@ pub struct Offer {
     pub regs: Vec<PaSpan>,
     /// Its SPIs.
     pub spis: Vec<Spi>,
-    /// Enabled nodes with registers in the same pages: they go to the same partition.
+    /// Nodes with registers in the same pages: they go to the same partition. Those that are disabled come along by
+    /// themselves.
     pub page_mates: Vec<String>,
-    /// Enabled nodes with one of its interrupts: they go to the same partition.
+    /// Nodes with one of its interrupts: they go to the same partition, unless they are disabled.
     pub interrupt_mates: Vec<String>,
-    /// Whether it can do DMA, as far as is known.
+    /// Whether it can do DMA, as far as is known; what Partita keeps does not count.
     pub dma: bool,
+    /// The RAM that it can then read and write.
+    pub reach: Vec<PaSpan>,
     /// Whether it is disabled in the board's tree.
     pub disabled: bool,
     /// Why it cannot be given, if it cannot; a UART that EL2 prints on can while no console is shared.
@@ -45,18 +48,21 @@ pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
         }
         let mates = |found: &mut dyn Iterator<Item = usize>| {
             let mut paths: Vec<String> = found
-                .filter(|mate| {
-                    *mate != number
-                        && !index.within(*mate, number)
-                        && catalogue.facts(*mate).is_some_and(|facts| !facts.disabled)
-                })
+                .filter(|mate| !index.within(*mate, number) && !index.within(number, *mate))
                 .map(|mate| catalogue.path(mate))
                 .collect();
             paths.sort();
             paths.dedup();
             paths
         };
-        let dma = kinds::can_dma(entry.node);
+        let dma = facts.own.is_none() && kinds::can_dma(entry.node);
+        let reach = match dma {
+            true => dma::common(&board.ram, &dma::reach(&index, number).unwrap_or_default()),
+            false => Vec::new(),
+        };
+        let mut spis = facts.spis.clone();
+        spis.sort_unstable();
+        spis.dedup();
         let why_not = match give::can_be_given(&catalogue, number) {
             Err(kind) => Some(kind.to_string()),
             Ok(()) if dma => Some(super::super::ErrorKind::Dma(entry.path.clone()).to_string()),
@@ -65,12 +71,13 @@ pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
         offers.push(Offer {
             path: entry.path.clone(),
             regs: facts.spans().to_vec(),
-            spis: facts.spis.clone(),
+            spis,
             page_mates: mates(&mut catalogue.in_pages_of(facts.spans()).map(|(mate, _, _)| mate)),
             interrupt_mates: mates(
                 &mut facts.spis.iter().flat_map(|spi| catalogue.with_spi(spi.intid).map(|(mate, _)| mate)),
             ),
             dma,
+            reach,
             disabled: facts.disabled,
             why_not,
         });

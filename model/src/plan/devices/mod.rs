@@ -1,6 +1,8 @@
 //! Devices of the board: what each node has, what Partita keeps, and who gets what. A device is given whole: its
 //! node and all below it that is not disabled.
 
+mod clocks;
+mod dma;
 mod give;
 mod kinds;
 mod list;
@@ -13,6 +15,7 @@ use super::{Board, Spi, gic};
 use crate::addr::{PaSpan, Span};
 use crate::dt::{Index, Registers, compatible, value};
 
+pub(super) use dma::warnings;
 pub(super) use give::{Given, give};
 pub use list::{Offer, list};
 
@@ -121,11 +124,14 @@ impl<'a> Catalogue<'a> {
             "/reserved-memory" => return Some("it is memory that firmware has reserved"),
             _ => {}
         }
-        let kinds: [(&[&str], &str); 4] = [
+        let kinds: [(&[&str], &str); 7] = [
             (&["arm,armv8-timer", "arm,armv7-timer"], "every partition has the architectural timer anyway"),
             (&["arm,psci-1.0", "arm,psci-0.2", "arm,psci"], "every partition has a PSCI of its own"),
             (kinds::SMMUS, "it is an SMMU, which guards partitions from each other"),
             (&["arm,gic-v3-its", "arm,gic-v2m-frame"], "it is part of the interrupt controller"),
+            (kinds::CORE_INTERRUPTS, "it routes interrupts to every core"),
+            (kinds::BOARD_CLOCKS, "it sets the clocks of the whole board"),
+            (kinds::BOARD_POWER, "it resets and powers the whole board"),
         ];
         kinds.iter().find(|(names, _)| compatible(entry.node, names)).map(|(_, why)| *why)
     }

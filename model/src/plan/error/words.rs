@@ -215,11 +215,17 @@ impl fmt::Display for ErrorKind {
             K::Dma(path) => write!(
                 f,
                 "{path} can do DMA (or is not known to be unable to), and no SMMU that Partita drives keeps it \
-                 within the partition's memory; remove it (`dma-trusted` will allow it once it is supported)"
+                 within the partition's memory; remove it, or add \"{path}\" to dma-trusted if this partition may \
+                 read and write everybody's memory"
             ),
             K::DmaMate(path, mate) => write!(
                 f,
                 "{path} shares a page with the disabled {mate}, which can do DMA and would be within reach; remove it"
+            ),
+            K::DmaReach(path, reach) => write!(
+                f,
+                "{path} reaches only {reach} by DMA (dma-ranges of the buses above it), and none of this partition's \
+                 memory is there; move a memory@* node there"
             ),
             K::InRam(path, span) => {
                 write!(
@@ -233,6 +239,12 @@ impl fmt::Display for ErrorKind {
                     "{path} needs {provider} ({property}), which has registers of its own; add \"{provider}\""
                 )
             }
+            K::NeedsThrough(device, path, property, provider) => write!(
+                f,
+                "{device} leads to {path}, which needs {provider} ({property}), and that has registers of its own; \
+                 add \"{provider}\", or cut what leads there with a fragment of the overlay (disable that node, or \
+                 override the property that refers)"
+            ),
             K::NeedsClock(path, property, provider) => write!(
                 f,
                 "{path} needs the clock provider {provider} ({property}), which has registers of its own; add \
@@ -243,10 +255,24 @@ impl fmt::Display for ErrorKind {
                 "{path} cannot be given: its {property} refers to phandle {phandle:#x}, which no node has; mend the \
                  board's tree"
             ),
-            K::NoRate(path) => write!(
+            K::NoRate(path, fragment) => write!(
                 f,
-                "the rate of {path} is not known; state it with a fragment of the overlay: \
-                 `&{{{path}}} {{ clock-frequency = <...>; }};`"
+                "the rate of {path} is not known; state it in Hz with a fragment of the overlay: `{fragment}`"
+            ),
+            K::NoOutputRate(path, outputs, user, fragment) => write!(
+                f,
+                "the rate of {path}'s output {outputs} is not known ({user} uses it); state what it runs at after \
+                 boot, in Hz, with a fragment of the overlay: `{fragment}`"
+            ),
+            K::ClockLists(path) => write!(
+                f,
+                "{path} states its rates so that they cannot be understood; give clock-indices one entry of \
+                 #clock-cells cells for each rate in clock-frequency"
+            ),
+            K::ClockUnused(path) => write!(
+                f,
+                "no device of this partition has a clock from {path}; remove it, or name the provider that they \
+                 have theirs from"
             ),
             K::NotClock(path) => {
                 write!(f, "{path} is no clock provider (it has no #clock-cells); remove it")
