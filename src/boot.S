@@ -3,34 +3,74 @@
 //
 // x19 = exception level of entry   x20 = device tree (first core)   x21 = 1 where HCR_EL2.E2H cannot be cleared
 // x22 = physical address of the image   x24, x25 = AP[1] and execute-never bits of the translation regime
-// x26, x27 = where EL2 moved the bundle to (0: it did not)
+// x26, x27 = the bundle's first byte and its end, if boot.S was told (0: the tree says)   x28 = 1 where EL2 moved itself
 
 .equ	PAGE_COMMON, (1 << 10) | (3 << 8) | (1 << 2) | 3	// AF, inner shareable, AttrIndx 1, page (DDI 0487 D8.3)
 .equ	BLOCK_COMMON, (1 << 10) | (3 << 8) | (1 << 2) | 1
 .equ	READ_ONLY, 1 << 7
 .equ	RESTARTED, 0x70617274697461	// "partita": in x3, EL2 started itself anew at another address
+.equ	FROM_EFI, RESTARTED + 1		// in x3, UEFI firmware started it; as above x1 and x2 tell where the bundle is
 
 .section .head, "ax"
 .global _head
 // arm64 Image header (Linux, Documentation/arch/arm64/booting.rst).
 _head:
+	ccmp	x18, #0, #0xd, pl	// reads "MZ", and does nothing that matters
 	b	primary_start
-	.long	0
 	.quad	0			// text_offset
 	.quad	__image_size
 	.quad	0xa			// little-endian, 4 KiB pages, anywhere in memory
 	.quad	0, 0, 0
 	.ascii	"ARM\x64"
+	.long	pe_header - _head
+
+// The same file as an application for UEFI firmware (Microsoft PE/COFF; UEFI Specification, 2.1.1), as Linux is one:
+// two sections, of which none is writable and executable, and no relocations.
+pe_header:
+	.ascii	"PE\0\0"
+	.short	0xaa64			// IMAGE_FILE_MACHINE_ARM64
+	.short	2			// sections
+	.long	0, 0, 0
+	.short	sections - optional_header
+	.short	0x206			// executable, without line numbers and debug information; relocations not stripped
+optional_header:
+	.short	0x20b			// PE32+
+	.byte	0, 0
+	.long	__pe_text_size, __pe_data_file_size, 0
+	.long	__pe_entry
+	.long	__pe_text
+	.quad	0			// ImageBase
+	.long	0x1000			// SectionAlignment
+	.long	0x200			// FileAlignment
+	.short	0, 0, 0, 0, 0, 0
 	.long	0
+	.long	__image_size
+	.long	__pe_text		// SizeOfHeaders
+	.long	0
+	.short	10			// EFI application
+	.short	0x100			// its data need not be executable
+	.quad	0, 0, 0, 0
+	.long	0
+	.long	6			// directories, all of them empty
+	.quad	0, 0, 0, 0, 0, 0
+sections:
+	.ascii	".text\0\0\0"
+	.long	__pe_text_size, __pe_text, __pe_text_size, __pe_text, 0, 0, 0
+	.long	0x60000020		// code, executable, readable
+	.ascii	".data\0\0\0"
+	.long	__pe_data_size, __pe_data, __pe_data_file_size, __pe_data, 0, 0, 0
+	.long	0xc0000040		// initialised data, readable, writable
 
 .section .text.boot, "ax"
 primary_start:
 	msr	daifset, #0xf
 	mov	x20, x0
 	ldr	x4, =RESTARTED
-	cmp	x3, x4
-	csel	x26, x1, xzr, eq
-	csel	x27, x2, xzr, eq
+	subs	x3, x3, x4
+	cset	x28, eq
+	cmp	x3, #FROM_EFI - RESTARTED
+	csel	x26, x1, xzr, ls
+	csel	x27, x2, xzr, ls
 	bl	look_around
 	adrp	x22, _head
 
@@ -134,6 +174,7 @@ primary_virtual:
 	mov	x3, x21
 	mov	x4, x26
 	mov	x5, x27
+	mov	x6, x28
 	bl	boot_main
 	b	park
 
@@ -252,6 +293,32 @@ restart:
 	dsb	nsh
 	isb
 	br	x5
+
+// efi_leave(tree, bundle, bundle's end): from the firmware's identity mapping, with caches on, to the state in which a
+// boot loader starts an image. What is fetched and read with caches off from here on is cleaned to memory before.
+.global efi_leave
+efi_leave:
+	msr	daifset, #0xf
+	adrp	x4, _head
+	adrp	x5, __bss_start
+	add	x5, x5, :lo12:__bss_start
+	mrs	x6, ctr_el0
+	ubfx	x6, x6, #16, #4			// DminLine
+	mov	x7, #4
+	lsl	x6, x7, x6
+1:	dc	cvac, x4
+	add	x4, x4, x6
+	cmp	x4, x5
+	b.lo	1b
+	dsb	sy
+	ldr	x6, =0x30c50830			// RES1: MMU and caches off
+	msr	sctlr_el2, x6
+	isb
+	ic	iallu
+	dsb	nsh
+	isb
+	ldr	x3, =FROM_EFI
+	b	primary_start
 
 // Turns translation and caches on and continues at x30, an address of the linked range.
 .balign 1024

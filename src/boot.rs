@@ -5,6 +5,7 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
+use dtoolkit::Node;
 use tock_registers::interfaces::Readable;
 
 use partita_abi::psci;
@@ -26,15 +27,24 @@ use crate::{board, cache, console, early, gic, heap, muster, power, print, reloc
 type Refusal = Box<dyn core::error::Error>;
 
 /// Called by boot.S with translation and caches on: the physical addresses of the device tree and of the image, the
-/// exception level of entry, whether HCR_EL2.E2H cannot be cleared, and where the bundle is if EL2 moved it itself.
+/// exception level of entry, whether HCR_EL2.E2H cannot be cleared, where the bundle is if the tree does not say it, and
+/// whether EL2 moved itself or the bundle.
 #[unsafe(no_mangle)]
-extern "C" fn boot_main(tree: u64, image: u64, level: u64, e2h: u64, bundle: u64, bundle_end: u64) -> ! {
+extern "C" fn boot_main(
+    tree: u64,
+    image: u64,
+    level: u64,
+    e2h: u64,
+    bundle: u64,
+    bundle_end: u64,
+    moved: u64,
+) -> ! {
     layout::set_image(Pa(image));
     heap::init();
     print::init();
     let outcome = {
-        let moved = (bundle != 0).then(|| Span::between(Pa(bundle), Pa(bundle_end)));
-        first_words(Pa(tree), level, e2h != 0).and_then(|tree| boot(tree, moved))
+        let bundle = (bundle != 0).then(|| Span::between(Pa(bundle), Pa(bundle_end)));
+        first_words(Pa(tree), level, e2h != 0).and_then(|tree| boot(tree, bundle, moved != 0))
     };
     match outcome {
         Ok(core) => become_core(core),
@@ -81,7 +91,7 @@ fn entered_elsewhere(level: u64) -> Refusal {
 }
 
 /// Everything up to the first core's own block; the other cores run by then.
-fn boot(tree: PaSpan, moved: Option<PaSpan>) -> Result<&'static mut Core, Refusal> {
+fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mut Core, Refusal> {
     // Leaked: tables that are in use are never dropped.
     let tables = Box::leak(Box::new(Stage1::new()));
     tables.add_boot();
@@ -101,7 +111,7 @@ fn boot(tree: PaSpan, moved: Option<PaSpan>) -> Result<&'static mut Core, Refusa
         power::set_manager(tables.add_device(manager.span));
     }
 
-    let span = moved.map_or_else(|| bundle_span(&firmware), Ok)?;
+    let span = bundle.map_or_else(|| bundle_span(&firmware), Ok)?;
     tables.add_read_only(prepare::bundle_address(span), span.pages());
     let start = prepare::bundle_address(span) as *const u8;
     // SAFETY: mapped just now; the bundle lies in memory that the plan keeps from partitions.
@@ -120,7 +130,7 @@ fn boot(tree: PaSpan, moved: Option<PaSpan>) -> Result<&'static mut Core, Refusa
     let inputs = Inputs { tree: blob, overlay, files: &bundle, ram: &[], occupied: &occupied };
     let Planned { plan, tree: merged } = Plan::new(&inputs)?;
     if relocate::is_needed(&plan.moves) {
-        if moved.is_some() {
+        if moved {
             return Err("the plan wants the hypervisor or the bundle moved again; this is a defect".into());
         }
         for step in &plan.moves {
@@ -142,9 +152,13 @@ fn is_used(plan: &Plan, name: &str) -> bool {
 
 /// Where the boot loader put the bundle: /chosen linux,initrd-start and -end.
 fn bundle_span(firmware: &dtoolkit::model::DeviceTree) -> Result<PaSpan, Refusal> {
-    let (start, end) = dt::initrd(firmware).ok_or(
-        "/chosen: no linux,initrd-start and linux,initrd-end; load the bundle as the initial RAM disk",
-    )?;
+    let (start, end) = dt::initrd(firmware).ok_or_else(|| {
+        let merged = firmware.root.children().any(|child| child.name() == "partitions");
+        let plan = if merged { " (the tree has the plan; the images that it names are in the bundle)" } else { "" };
+        alloc::format!(
+            "/chosen: no linux,initrd-start and linux,initrd-end; load the bundle as the initial RAM disk{plan}"
+        )
+    })?;
     if start >= end {
         let what =
             alloc::format!("/chosen: linux,initrd-start {start:#x} is not below linux,initrd-end {end:#x}");

@@ -15,6 +15,7 @@ mod clock;
 mod console;
 mod core;
 mod early;
+mod efi;
 mod gic;
 mod heap;
 mod layout;

@@ -64,6 +64,16 @@ impl Board {
                 )));
             }
         };
+        if let (Some(path), None) = (&args.dtb, merged)
+            && plan.is_some()
+            && Fdt::new(&tree).is_ok_and(|tree| tree.find_node("/partitions").is_some())
+        {
+            let path = path.display();
+            return Err(Failure::input(format!(
+                "--dtb {path}: that tree has /partitions already, so the hypervisor would use it and not this plan; \
+                 give the tree itself as the plan, or one without /partitions"
+            )));
+        }
         Ok(Self { platform: folder, tree, stated_ram: args.ram.clone(), machine, foreign_tree })
     }
 

@@ -10,6 +10,9 @@ const LARGEST: u64 = 64 << 20;
 /// The arm64 Image header's magic "ARM\x64" and where it is (Documentation/arch/arm64/booting.rst).
 const MAGIC: (usize, &[u8]) = (0x38, b"ARM\x64");
 
+/// The PE header's FileAlignment (src/boot.S): UEFI firmware takes no image that ends within one.
+const FILE_ALIGNMENT: usize = 0x200;
+
 type Header = FileHeader64<LittleEndian>;
 
 /// What an arm64 Image says of itself.
@@ -22,7 +25,7 @@ pub struct ImageHeader {
 }
 
 /// Lays an ELF file's segments out by physical address: what a boot loader takes as a kernel. What is zero at the
-/// end of the last segment is not written; the header's `image_size` covers it.
+/// end of the last segment and not in the ELF file is not written; the header's `image_size` covers it.
 pub fn to_image(elf: &[u8]) -> Result<Vec<u8>, String> {
     let wrong = |error: object::read::Error| format!("the hypervisor's ELF file: {error}");
     let header = Header::parse(elf).map_err(wrong)?;
@@ -46,8 +49,7 @@ pub fn to_image(elf: &[u8]) -> Result<Vec<u8>, String> {
             room.copy_from_slice(data);
         }
     }
-    let kept = image.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    image.truncate(kept.next_multiple_of(8).min(image.len()));
+    image.resize(image.len().next_multiple_of(FILE_ALIGNMENT), 0);
     match header_of(&image) {
         Some(_) => Ok(image),
         None => Err("the hypervisor's first segment has no arm64 Image header".to_owned()),
@@ -122,8 +124,8 @@ mod tests {
     #[test]
     fn segments_are_laid_out_by_address() {
         let image = to_image(&sample()).unwrap();
-        assert_eq!(image.len(), 0x1010);
-        assert_eq!(&image[0x1000..], [7; 0x10]);
+        assert_eq!(image.len(), 0x1200);
+        assert_eq!(&image[0x1000..0x1010], [7; 0x10]);
         assert_eq!(header_of(&image), Some(ImageHeader { text_offset: 0, image_size: 0x2000 }));
     }
 

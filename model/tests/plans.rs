@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use partita_model::guest_tree;
-use partita_model::plan::Files;
+use partita_model::plan::{Files, Inputs, Plan};
 
 use common::{Images, compile, invariants, plan_on_virt, plans_dir};
 
@@ -75,4 +75,25 @@ fn sources(folder: &Path) -> Vec<PathBuf> {
     found.retain(|path| path.extension().is_some_and(|extension| extension == "dtso"));
     found.sort();
     found
+}
+
+/// A tree that a boot loader merged has the plan: an overlay that comes too is not read at all, and a note says so.
+#[test]
+fn a_merged_tree_is_used_as_it_is() {
+    let plans = sources(&plans_dir().join("good"));
+    let overlay = plan_on_virt(&compile(&plans[0]), &Images).unwrap();
+    let tree = overlay.tree.to_dtb();
+    let plan = |overlay| {
+        Plan::new(&Inputs { tree: &tree, overlay, files: &Images, ram: &[], occupied: &[] }).unwrap().plan
+    };
+    let other = compile(&plans[1]);
+    let (alone, beside, spoilt) = (plan(None), plan(Some(&other)), plan(Some(b"no tree")));
+    let names = |plan: &Plan| plan.partitions.iter().map(|one| one.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&alone), names(&overlay.plan));
+    assert_eq!(alone.notes, overlay.plan.notes);
+    for plan in [beside, spoilt] {
+        assert_eq!(names(&plan), names(&alone));
+        assert!(plan.notes[0].contains("/partitions already and is used as it is"), "{:?}", plan.notes);
+        assert_eq!(plan.notes[1..], alone.notes);
+    }
 }

@@ -68,6 +68,8 @@ fn a_merged_tree_is_a_plan_too() {
     };
     assert_eq!(partitions(&merged), partitions(&overlay));
     world.expect(2, "check merged.dtb --dtb ../board.dtb");
+    let (_, err) = world.expect(1, "check good.dtso --platform qemu-virt --dtb merged.dtb");
+    assert!(err.contains("--dtb merged.dtb: that tree has /partitions already"), "{err}");
 }
 
 #[test]

@@ -72,8 +72,6 @@ pub enum ErrorKind {
     NoLabel(String),
     /// Neither tree nor overlay has /partitions.
     NoPartitions,
-    /// Both have it.
-    TwoPlans,
     /// /partitions is empty.
     NoPartition,
 

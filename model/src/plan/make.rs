@@ -23,8 +23,8 @@ impl Plan {
     /// The first thing that is wrong, in the order of the overlay within each step.
     #[expect(clippy::new_ret_no_self, reason = "the plan comes with the tree that it was read from")]
     pub fn new(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
-        let tree = overlay::merge(inputs.tree, inputs.overlay)?;
-        let plan = {
+        let (tree, note) = overlay::merge(inputs.tree, inputs.overlay)?;
+        let mut plan = {
             let index = Index::new(&tree);
             let mut board = Board::read(&tree, &index, inputs.ram, inputs.occupied)?;
             let partitions = index.find("/partitions").and_then(|number| index.node(number));
@@ -45,6 +45,7 @@ impl Plan {
                 shares.map(|(((cpus, given), console), memory)| Share { cpus, given, console, memory });
             assemble(inputs, board, moves, specs.into_iter().zip(shares))?
         };
+        plan.notes.splice(0..0, note);
         Ok(Planned { plan, tree })
     }
 }

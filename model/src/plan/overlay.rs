@@ -11,14 +11,18 @@ use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 use super::{ErrorKind, PlanError};
 use crate::dt::{self, properties, strings, text};
 
-/// Reads both trees and merges them. The result has /partitions.
-pub(super) fn merge(tree: &[u8], overlay: Option<&[u8]>) -> Result<DeviceTree, PlanError> {
+/// Reads both trees and merges them. The result has /partitions. A tree that has them already, because the boot loader
+/// merged it, is used as it is; a note says so where the overlay came too.
+pub(super) fn merge(tree: &[u8], overlay: Option<&[u8]>) -> Result<(DeviceTree, Option<String>), PlanError> {
     let top = |kind| PlanError::node("/", kind);
     let mut merged = dt::parse(tree).map_err(|why| top(ErrorKind::TreeUnreadable(why)))?;
     let has_plan = |tree: &DeviceTree| tree.root.children().any(|child| child.name() == "partitions");
-    let Some(overlay) = overlay else {
-        return if has_plan(&merged) { Ok(merged) } else { Err(top(ErrorKind::NoPartitions)) };
-    };
+    if has_plan(&merged) {
+        let note =
+            "the board's tree has /partitions already and is used as it is; the overlay is not applied";
+        return Ok((merged, overlay.map(|_| note.to_string())));
+    }
+    let overlay = overlay.ok_or_else(|| top(ErrorKind::NoPartitions))?;
     let overlay = dt::parse(overlay).map_err(|why| {
         top(match why.contains("property name") {
             // dtc before 1.8 writes a reference by path as a property of __fixups__ whose name is that path.
@@ -27,9 +31,6 @@ pub(super) fn merge(tree: &[u8], overlay: Option<&[u8]>) -> Result<DeviceTree, P
         })
     })?;
     check(&overlay)?;
-    if has_plan(&merged) {
-        return Err(top(ErrorKind::TwoPlans));
-    }
     OverlayApplier::new(&mut merged).apply_overlay_tree(overlay).map_err(|error| {
         top(match error {
             OverlayError::TargetNotFound(target) => ErrorKind::NoTarget(target),
@@ -37,7 +38,7 @@ pub(super) fn merge(tree: &[u8], overlay: Option<&[u8]>) -> Result<DeviceTree, P
             other => ErrorKind::OverlayFails(other.to_string()),
         })
     })?;
-    if has_plan(&merged) { Ok(merged) } else { Err(top(ErrorKind::NoPartitions)) }
+    if has_plan(&merged) { Ok((merged, None)) } else { Err(top(ErrorKind::NoPartitions)) }
 }
 
 /// What would be lost without a word, and references by label where the plan names nodes by path.

@@ -47,10 +47,6 @@ impl fmt::Display for ErrorKind {
                 "there is no node /partitions in the board's tree or the overlay; write \
                  `&{{/}} {{ partitions {{ compatible = \"partita,partitions\"; ... }}; }};`"
             ),
-            K::TwoPlans => write!(
-                f,
-                "the board's tree has /partitions already and an overlay was given as well; leave one of the two out"
-            ),
             K::NoPartition => write!(
                 f,
                 "there is no partition; add a subnode such as `linux {{ compatible = \"partita,partition\"; ... }};`"
