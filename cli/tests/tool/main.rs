@@ -2,6 +2,7 @@
 //! what a test wants of them; dtc and the preprocessor are real.
 
 mod check;
+mod docs;
 mod image;
 mod output;
 mod run;
