@@ -107,7 +107,8 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     if let Some(uart) = &uart {
         uart::init(tables.add_device(uart.span), uart.kind);
     }
-    if let Some(manager) = Board::power(&firmware) {
+    let manager = Board::power(&firmware);
+    if let Some(manager) = &manager {
         power::set_manager(tables.add_device(manager.span));
     }
 
@@ -129,6 +130,12 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     }
     let inputs = Inputs { tree: blob, overlay, files: &bundle, ram: &[], occupied: &occupied };
     let Planned { plan, tree: merged } = Plan::new(&inputs)?;
+    // The overlay may say otherwise than firmware. What counts is what every core will map.
+    match &plan.board.power {
+        decided if *decided == manager => {}
+        Some(decided) => power::set_manager(tables.add_device(decided.span)),
+        None => power::set_manager(0),
+    }
     if relocate::is_needed(&plan.moves) {
         if moved {
             return Err("the plan wants the hypervisor or the bundle moved again; this is a defect".into());

@@ -97,7 +97,9 @@ impl Machine {
         let missing = || tool::cannot_start(QEMU, &std::io::ErrorKind::NotFound.into());
         let program = tool::find(QEMU).ok_or_else(missing)?;
         let folder = project::cache().join("trees");
-        let args = self.args("null", ui)?;
+        let mut args = self.args("null", ui)?;
+        // Any kernel will do, but without one some machines wait for firmware, and have another tree.
+        args.extend(["-kernel".to_owned(), args_file(&self.folder).display().to_string()]);
         let kept = folder.join(format!("{}.dtb", key(&program, &args)));
         if let Ok(tree) = fs::read(&kept) {
             return Ok(tree);

@@ -73,7 +73,7 @@ const SOC: &str = r#"/dts-v1/;
 	cpus {
 		#address-cells = <1>; #size-cells = <0>;
 		cpu@0 { device_type = "cpu"; reg = <0>; enable-method = "spin-table"; cpu-release-addr = <0x0 0xd8>; };
-		cpu@1 { device_type = "cpu"; reg = <1>; enable-method = "spin-table"; cpu-release-addr = <0x0 0xe0>; };
+		cpu@1 { device_type = "cpu"; reg = <1>; enable-method = "spin-table"; cpu-release-addr = <0xe0>; };
 		cpu@2 { device_type = "cpu"; reg = <2>; enable-method = "spin-table"; cpu-release-addr = <0x0 0xe8>; status = "fail"; };
 		cpu-map { };
 	};

@@ -12,6 +12,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const PIECE: usize = 1024;
 /// Numbers of the core registers in QEMU's aarch64-core.xml.
 const SP: usize = 31;
+const PC: usize = 32;
 const CPSR: usize = 33;
 
 /// A stopped machine.
@@ -66,6 +67,11 @@ impl Debugger {
     pub fn el2_stack(&mut self, core: usize) -> u64 {
         let level = self.register(core, CPSR) >> 2 & 3;
         if level == 2 { self.register(core, SP) } else { self.system(core, "SP_EL2") }
+    }
+
+    /// Where a core is: its exception level and program counter.
+    pub fn place(&mut self, core: usize) -> (u64, u64) {
+        (self.register(core, CPSR) >> 2 & 3, self.register(core, PC))
     }
 
     fn register(&mut self, core: usize, number: usize) -> u64 {

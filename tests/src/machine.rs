@@ -99,11 +99,23 @@ pub struct Running {
 impl Machine {
     /// `partita run` with a plan, named from the project's root.
     pub fn run(plan: &str) -> Machine {
-        Machine::run_file(&build::root().join(plan))
+        Machine::run_on("qemu-virt", plan)
+    }
+
+    /// The same on another platform.
+    pub fn run_on(platform: &str, plan: &str) -> Machine {
+        let mut machine = Machine::new(tied(build::partita().as_os_str()));
+        machine.command.args(["run", "--platform", platform]).arg(build::root().join(plan));
+        machine
     }
 
     /// The same with its text changed first: each pair of `changes` is what to replace and by what.
     pub fn run_changed(plan: &str, changes: &[(&str, &str)]) -> Machine {
+        Machine::run_changed_on("qemu-virt", plan, changes)
+    }
+
+    /// The same on another platform.
+    pub fn run_changed_on(platform: &str, plan: &str, changes: &[(&str, &str)]) -> Machine {
         let path = build::root().join(plan);
         let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{plan}: {error}"));
         for (from, to) in changes {
@@ -113,13 +125,7 @@ impl Machine {
         let mut machine = Machine::new(tied(build::partita().as_os_str()));
         let changed = machine.folder.path().join(path.file_name().expect("a plan is a file"));
         std::fs::write(&changed, text).expect("the test's folder takes files");
-        machine.command.args(["run", "--platform", "qemu-virt"]).arg(changed);
-        machine
-    }
-
-    fn run_file(plan: &Path) -> Machine {
-        let mut machine = Machine::new(tied(build::partita().as_os_str()));
-        machine.command.args(["run", "--platform", "qemu-virt"]).arg(plan);
+        machine.command.args(["run", "--platform", platform]).arg(changed);
         machine
     }
 

@@ -7,4 +7,5 @@ mod foreign;
 mod guests;
 mod live;
 mod probe;
+mod rpi4;
 mod words;
