@@ -79,7 +79,7 @@ impl Vgic {
             if lr::is_ended(image) {
                 ctx.lrs.write(index, 0);
                 if lr::intid(image) < 16 {
-                    // An SGI of another source waited for this end.
+                    // The same SGI again, of another source or held back, waited for this end.
                     self.nudge(ctx.vcpu);
                 }
                 self.ended(lr::intid(image));
@@ -167,7 +167,9 @@ impl Vgic {
             // One more may be in a list register now, or one less: what had to make room.
             behind = self.shared.join(ctx.vcpu, ctx.lrs);
         }
-        if !left {
+        if left {
+            self.hold_back(ctx);
+        } else {
             self.unspill(ctx);
             self.shared.join(ctx.vcpu, ctx.lrs);
         }
@@ -193,6 +195,19 @@ impl Vgic {
         }
         ctx.lrs.set_control(control);
         self.shared.set_crowded(ctx.vcpu, crowded);
+    }
+
+    /// Takes the pending half of SGIs that are pending and active out of the list registers: at its end such a one would
+    /// be next, whatever more urgent waits outside, as no maintenance tells of that step. So it waits there, too, and
+    /// its end asks for maintenance.
+    fn hold_back<H, L: ListRegisters>(&mut self, ctx: &mut Ctx<H, L>) {
+        for index in 0..ctx.lrs.count() {
+            let image = ctx.lrs.read(index);
+            if image & lr::PENDING != 0 && image & lr::ACTIVE != 0 && lr::intid(image) < 16 {
+                ctx.lrs.write(index, image & !lr::PENDING | lr::EOI);
+                self.displaced(ctx.vcpu, lr::intid(image));
+            }
+        }
     }
 
     /// Bookkeeping for an interrupt that went into a list register.

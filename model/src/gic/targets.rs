@@ -10,14 +10,17 @@ use super::{Access, Ctx, Version, Vgic};
 pub const MAX_VCPUS_V2: usize = 8;
 
 impl Vgic {
-    /// GICD_ITARGETSR: one byte or four. SGIs' and PPIs' are read-only and name the reading vCPU, also where it is the
-    /// only one: the architecture has zero there, but what asks for its own bit does not expect that.
+    /// GICD_ITARGETSR: one byte or four. SGIs' and PPIs' are read-only and name the reading vCPU. With one vCPU all of it
+    /// reads as zero and ignores writes, as everything goes there (IHI 0048, 4.3.12).
     pub(super) fn targets_access<H: Hw, L: ListRegisters>(
         &mut self,
         first: u64,
         access: Access,
         ctx: &mut Ctx<H, L>,
     ) -> u64 {
+        if self.cpus.len() == 1 {
+            return 0;
+        }
         let all = (1_u64 << self.cpus.len()) - 1;
         let mut value = 0;
         for (byte, intid) in (0..u32::from(access.width)).zip(first as u32..) {

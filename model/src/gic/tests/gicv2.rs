@@ -109,7 +109,7 @@ fn targets() {
 #[test]
 fn one_vcpu_is_every_target() {
     let mut world = world(1, 4);
-    assert_eq!(world.read(0x800), 0x0101_0101);
+    assert_eq!(world.read(0x800), 0);
     world.write(0x820, 0);
     world.dist(0, 0x104, 4, Some(4));
     world.input(0, 34, true);

@@ -98,6 +98,29 @@ fn active_ones_leave_and_return() {
     }
 }
 
+/// An SGI that was sent again while active is no further ahead for that than others that wait.
+#[test]
+fn sent_again_while_active_waits_with_the_others() {
+    let mut world = world(1, 2);
+    sgis(&mut world, 1 << 7);
+    assert_eq!(world.ack(0), Some(7));
+    for sgi in [7, 1, 3] {
+        sgis(&mut world, 1 << sgi);
+    }
+    assert_eq!(world.redist(0, SGI_BASE + 0x200, 4, None), 1 << 7 | 1 << 1 | 1 << 3, "all are pending");
+    assert_eq!(world.redist(0, SGI_BASE + 0x300, 4, None), 1 << 7);
+    assert_eq!(world.eoi(0), Some(7));
+    for expected in [1, 3, 7] {
+        world.quiesce();
+        assert_eq!(world.ack(0), Some(expected));
+        assert_eq!(world.eoi(0), Some(expected));
+    }
+    world.quiesce();
+    assert_eq!(world.ack(0), None);
+    assert!(world.shared.fast_path_allowed(0));
+    assert_eq!(world.machine.borrow().cores[0].control, Control::empty());
+}
+
 #[test]
 fn deactivation_by_number_out_of_order() {
     let mut world = world(1, 2);

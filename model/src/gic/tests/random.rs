@@ -350,8 +350,8 @@ impl Run {
     fn check_order(&self, vcpu: usize, lrs: &[u64], kicked: bool) {
         let machine = self.world.machine.borrow();
         let core = &machine.cores[vcpu];
-        let placed =
-            core.lrs.iter().filter(|image| self.v2 && lr::is_valid(**image) && lr::intid(**image) < 16);
+        // One that is in a list register waits for its own end.
+        let placed = core.lrs.iter().filter(|image| lr::is_valid(**image) && lr::intid(**image) < 16);
         let behind = placed.fold(0, |all, image| all | 1 << lr::intid(*image));
         let Some((_, intid, image)) = self.world.vgic.candidate(vcpu, 3, behind) else { return };
         if kicked
