@@ -95,7 +95,7 @@ fn tick() {
     let now = timer::now();
     let Some(interrupt) = gic::acknowledge() else { return };
     let mut beat = BEAT.lock();
-    if interrupt == beat.interrupt {
+    if interrupt.intid() == beat.interrupt {
         let late = now.saturating_sub(beat.due);
         let second = &mut beat.second;
         second.min = second.min.min(late);

@@ -3,6 +3,7 @@
 use core::fmt::{self, Display, Formatter, Write};
 
 use partita_guest::Machine;
+use partita_guest::gic::Version;
 use spin::mutex::SpinMutex;
 
 /// What rows know.
@@ -21,6 +22,8 @@ pub struct Row {
     pub run: fn(&Env) -> Outcome,
     /// It holds under Partita only.
     pub only_here: bool,
+    /// The interrupt controller that it is about, if about one of them.
+    pub gic: Option<Version>,
 }
 
 /// Rows of one subject.

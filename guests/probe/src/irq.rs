@@ -3,18 +3,15 @@
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
 use partita_guest::cpu::MAX_CORES;
+use partita_guest::gic::{Version, frame};
 use partita_guest::machine::{self, Machine};
 use partita_guest::mmio::{read32, write8, write32};
 use partita_guest::{cpu, gic, timer};
 
-use crate::{cores, msr};
+use crate::check::Env;
+use crate::cores;
 
-/// Bytes of one redistributor: its RD and SGI frames (IHI 0069, 12.10).
-pub const FRAME: u64 = 0x2_0000;
-/// Offset of the SGI frame.
-pub const SGI_FRAME: u64 = 0x1_0000;
-
-// Offsets that the distributor and the SGI frame share (IHI 0069, 12.9 and 12.11).
+// Offsets that both distributors and the SGI frame share (IHI 0069, 12.9 and 12.11; IHI 0048, 4.1.2).
 /// IGROUPR.
 pub const GROUP: u64 = 0x80;
 /// ISENABLER.
@@ -33,16 +30,23 @@ pub const CLEAR_ACTIVE: u64 = 0x380;
 pub const PRIORITY: u64 = 0x400;
 /// ICFGR.
 pub const CONFIG: u64 = 0xc00;
-/// IROUTER.
+/// GICv3's IROUTER.
 pub const ROUTE: u64 = 0x6000;
+/// GICv2's ITARGETSR.
+pub const TARGETS: u64 = 0x800;
+/// GICv2's CPENDSGIR.
+pub const CLEAR_SGI: u64 = 0xf10;
+/// GICv2's SPENDSGIR.
+pub const SET_SGI: u64 = 0xf20;
 
-/// Priority that rows start with.
-pub const NORMAL: u8 = 0x80;
+pub use partita_guest::gic::{NORMAL, gicd};
 
 const KEPT: usize = 64;
 
 struct Log {
     counts: [AtomicU32; 1024],
+    /// A GICv2's SGIs by number and source.
+    sources: [[AtomicU32; 8]; 16],
     order: [AtomicU32; KEPT],
     len: AtomicUsize,
 }
@@ -50,37 +54,19 @@ struct Log {
 static LOGS: [Log; MAX_CORES] = [const {
     Log {
         counts: [const { AtomicU32::new(0) }; 1024],
+        sources: [const { [const { AtomicU32::new(0) }; 8] }; 16],
         order: [const { AtomicU32::new(0) }; KEPT],
         len: AtomicUsize::new(0),
     }
 }; MAX_CORES];
 
-static GICD: AtomicUsize = AtomicUsize::new(0);
-static GICR: AtomicUsize = AtomicUsize::new(0);
 static TIMERS: [AtomicU32; 2] = [const { AtomicU32::new(0) }; 2];
 static HOOK: AtomicUsize = AtomicUsize::new(0);
 
-/// Remembers where the GIC is.
+/// Remembers which interrupts are the timers'.
 pub fn init(machine: &Machine) {
-    GICD.store(machine.gicd as usize, Ordering::SeqCst);
-    GICR.store(machine.gicr as usize, Ordering::SeqCst);
     TIMERS[0].store(machine.virtual_timer, Ordering::SeqCst);
     TIMERS[1].store(machine.physical_timer, Ordering::SeqCst);
-}
-
-/// Distributor.
-pub fn gicd() -> u64 {
-    GICD.load(Ordering::SeqCst) as u64
-}
-
-/// Redistributor of a core.
-pub fn gicr(core: usize) -> u64 {
-    GICR.load(Ordering::SeqCst) as u64 + core as u64 * FRAME
-}
-
-/// Frame that holds an interrupt's registers, for this core.
-fn frame(intid: u32) -> u64 {
-    if intid < 32 { gicr(cpu::index()) + SGI_FRAME } else { gicd() }
 }
 
 /// Writes an interrupt's bit of a set or clear register.
@@ -103,13 +89,30 @@ pub fn enable(intid: u32) {
     set_bit(SET_ENABLE, intid);
 }
 
-/// Disables an interrupt and waits until that holds (RWP).
+/// Takes back an interrupt's pending state: of a GICv2's SGI that of every source, as ICPENDR has none.
+pub fn clear_pending(intid: u32) {
+    if intid < 16 && gic::version() == Version::V2 {
+        write8(gicd() + CLEAR_SGI + u64::from(intid), 0xff);
+    } else {
+        set_bit(CLEAR_PENDING, intid);
+    }
+}
+
+/// Disables an interrupt and waits until that holds (RWP; a GICv2 has none, and needs no wait).
 pub fn disable(intid: u32) {
     set_bit(CLEAR_ENABLE, intid);
-    let (register, bit) = if intid < 32 { (gicr(cpu::index()), 3) } else { (gicd(), 31) };
+    if gic::version() == Version::V2 {
+        return;
+    }
+    let (register, bit) = if intid < 32 { (redistributor(cpu::index()), 3) } else { (gicd(), 31) };
     while read32(register) >> bit & 1 != 0 {
         core::hint::spin_loop();
     }
+}
+
+/// A GICv3's redistributor of a core.
+pub fn redistributor(core: usize) -> u64 {
+    gic::private_frame(core) - 0x1_0000
 }
 
 /// Back to the state in which every row starts: this core's interrupts and the SPIs disabled, neither pending nor active,
@@ -119,16 +122,10 @@ pub fn quiet() {
     timer::stop_virtual();
     timer::stop_physical();
     HOOK.store(0, Ordering::SeqCst);
-    msr!("S3_0_C12_C12_4", 0); // ICC_CTLR_EL1: EOImode 0
-    msr!("S3_0_C12_C12_3", 0); // ICC_BPR1_EL1: the finest grouping there is
-    msr!("S3_0_C4_C6_0", u64::from(gic::ALL)); // ICC_PMR_EL1
-    let sgi = gicr(cpu::index()) + SGI_FRAME;
-    for register in [CLEAR_ENABLE, CLEAR_PENDING, CLEAR_ACTIVE] {
-        write32(sgi + register, !0);
-    }
-    for word in 0..8 {
-        write32(sgi + PRIORITY + word * 4, u32::from_ne_bytes([NORMAL; 4]));
-    }
+    gic::set_split(false);
+    gic::set_binary_point(0);
+    gic::set_mask(gic::ALL);
+    quiet_private();
     let lines = u64::from(read32(gicd() + 4) & 0x1f);
     for word in 1..=lines {
         for register in [CLEAR_ENABLE, CLEAR_PENDING, CLEAR_ACTIVE] {
@@ -138,24 +135,35 @@ pub fn quiet() {
     while let Some(intid) = gic::acknowledge() {
         gic::end(intid);
     }
-    // A row that failed may have left an interrupt without its EOI: forget its priority (IHI 0069, 12.2.6).
-    msr!("S3_0_C12_C9_0", 0); // ICC_AP1R0_EL1
+    // A row that failed may have left an interrupt without its EOI.
+    gic::forget_active();
     for log in &LOGS {
         log.len.store(0, Ordering::SeqCst);
-        for count in &log.counts {
+        for count in log.counts.iter().chain(log.sources.iter().flatten()) {
             count.store(0, Ordering::Relaxed);
         }
+    }
+}
+
+/// This core's SGIs and PPIs: disabled (a GICv2's SGIs always are enabled), neither pending nor active, priority `NORMAL`.
+fn quiet_private() {
+    let private = frame(0);
+    for register in [CLEAR_ENABLE, CLEAR_PENDING, CLEAR_ACTIVE] {
+        write32(private + register, !0);
+    }
+    for word in 0..8 {
+        write32(private + PRIORITY + word * 4, u32::from_ne_bytes([NORMAL; 4]));
+    }
+    for word in 0..if gic::version() == Version::V2 { 4 } else { 0 } {
+        write32(private + CLEAR_SGI + word * 4, !0);
     }
 }
 
 /// Sets up a secondary core's interrupts: enabled are the SGIs, interrupts are unmasked.
 pub fn quiet_secondary() {
     gic::init_secondary();
-    let sgi = gicr(cpu::index()) + SGI_FRAME;
-    write32(sgi + CLEAR_ENABLE, !0xffff);
-    write32(sgi + CLEAR_PENDING, !0);
-    write32(sgi + CLEAR_ACTIVE, !0);
-    write32(sgi + SET_ENABLE, 0xffff);
+    quiet_private();
+    write32(frame(0) + SET_ENABLE, 0xffff);
     cpu::unmask_interrupts();
 }
 
@@ -166,8 +174,12 @@ pub fn set_hook(hook: fn(u32)) {
 
 /// The interrupt handler.
 pub fn handle() {
-    let Some(intid) = gic::acknowledge() else { return };
+    let Some(taken) = gic::acknowledge() else { return };
+    let intid = taken.intid();
     note(intid);
+    if let Some(sources) = LOGS[cpu::index()].sources.get(intid as usize) {
+        sources[taken.source()].fetch_add(1, Ordering::SeqCst);
+    }
     if intid == TIMERS[0].load(Ordering::Relaxed) {
         timer::stop_virtual();
     } else if intid == TIMERS[1].load(Ordering::Relaxed) {
@@ -179,7 +191,7 @@ pub fn handle() {
         let hook: fn(u32) = unsafe { core::mem::transmute(hook) };
         hook(intid);
     }
-    gic::end(intid);
+    gic::end(taken);
 }
 
 /// Notes a number in this core's log; rows use numbers from 1000 on for their own events.
@@ -195,6 +207,11 @@ pub fn note(intid: u32) {
 /// How often an interrupt came to a core.
 pub fn count(core: usize, intid: u32) -> u32 {
     LOGS[core].counts[intid as usize & 1023].load(Ordering::SeqCst)
+}
+
+/// How often an SGI came to a core from one CPU interface; a GICv3 does not tell, and counts as interface 0.
+pub fn count_from(core: usize, sgi: u32, source: usize) -> u32 {
+    LOGS[core].sources[sgi as usize & 15][source].load(Ordering::SeqCst)
 }
 
 /// How many interrupts came to a core.
@@ -227,12 +244,24 @@ pub fn settle(milliseconds: u64) {
     timer::spin(timer::frequency() / 1000 * milliseconds);
 }
 
-/// Takes the most urgent interrupt by hand, with interrupts masked; waits up to ten seconds for it.
+/// To be called where a list register's end of an interrupt leaves it pending: QEMU's GICv2 looks at its lines again only when
+/// something else happens at the distributor. (`gic_complete_irq` and `gic_deactivate_irq` bring up to date the virtual side
+/// alone.)
+pub fn look_again(env: &Env) {
+    if gic::version() == Version::V2 && !env.native {
+        let other = env.machine.physical_timer;
+        set_bit(SET_ENABLE, other);
+        set_bit(CLEAR_ENABLE, other);
+    }
+}
+
+/// Takes the most urgent interrupt by hand, with interrupts masked; waits up to ten seconds for it. (A GICv2's SGI counts as
+/// this core's own.)
 pub fn take() -> Option<u32> {
     let (start, limit) = (timer::now(), 10 * timer::frequency());
     loop {
-        if let Some(intid) = gic::acknowledge() {
-            return Some(intid);
+        if let Some(taken) = gic::acknowledge() {
+            return Some(taken.intid());
         }
         if timer::now() - start > limit {
             return None;

@@ -13,6 +13,7 @@ mod irq;
 mod rows;
 
 use check::{End, Env, Row};
+use partita_guest::gic::Version;
 use partita_guest::{Machine, args, cpu, gic, println};
 
 partita_guest::guest!(main = main, irq = irq::handle);
@@ -35,8 +36,7 @@ fn main(machine: &'static Machine) {
                 continue;
             }
             irq::quiet();
-            let end =
-                if env.native && row.only_here { Err(End::Skipped("not natively")) } else { (row.run)(&env) };
+            let end = reason(&env, row).map_or_else(|| (row.run)(&env), |why| Err(End::Skipped(why)));
             cpu::mask_interrupts();
             match end {
                 Ok(()) => {
@@ -70,14 +70,35 @@ fn selected(env: &Env, group: &str, row: &str) -> bool {
     asked && !args::get(env.machine.bootargs, "skip").is_some_and(named)
 }
 
+/// Why a row makes no sense on this machine, if so.
+fn reason(env: &Env, row: &Row) -> Option<&'static str> {
+    match row.gic {
+        Some(Version::V2) if gic::version() != Version::V2 => Some("about GICv2"),
+        Some(Version::V3) if gic::version() != Version::V3 => Some("about GICv3"),
+        _ => (env.native && row.only_here).then_some("not natively"),
+    }
+}
+
 impl Row {
     /// A row that also holds natively.
     pub const fn new(name: &'static str, run: fn(&Env) -> check::Outcome) -> Row {
-        Row { name, run, only_here: false }
+        Row { name, run, only_here: false, gic: None }
     }
 
     /// A row that holds under Partita only.
     pub const fn here(name: &'static str, run: fn(&Env) -> check::Outcome) -> Row {
-        Row { name, run, only_here: true }
+        Row { name, run, only_here: true, gic: None }
+    }
+
+    /// The row is about a GICv2.
+    pub const fn v2(mut self) -> Row {
+        self.gic = Some(Version::V2);
+        self
+    }
+
+    /// The row is about a GICv3.
+    pub const fn v3(mut self) -> Row {
+        self.gic = Some(Version::V3);
+        self
     }
 }

@@ -6,10 +6,13 @@ use fdt::node::FdtNode;
 use spin::Once;
 
 use crate::cpu::{AFFINITY, MAX_CORES};
+use crate::gic::Gic;
 use crate::{console, psci};
 
 /// Most RAM ranges that are kept.
 const MAX_MEMORY: usize = 8;
+/// What GICv2s are called.
+const GIC_V2: &[&str] = &["arm,gic-400", "arm,cortex-a15-gic"];
 
 /// A list of at most `N`.
 #[derive(Clone, Copy)]
@@ -55,8 +58,8 @@ pub struct Machine {
     pub gicd: u64,
     /// Size of the distributor.
     pub gicd_size: u64,
-    /// First redistributor.
-    pub gicr: u64,
+    /// The rest of the interrupt controller.
+    pub gic: Gic,
     /// Interrupt of the physical EL1 timer.
     pub physical_timer: u32,
     /// Interrupt of the virtual EL1 timer.
@@ -96,10 +99,16 @@ fn read(at: usize) -> Machine {
             _ => {}
         }
     }
-    let gic = tree.find_compatible(&["arm,gic-v3"]).expect("the tree has no arm,gic-v3 node");
-    let mut frames = gic.reg().expect("the GIC has no reg");
+    let (node, is_v3) = match tree.find_compatible(&["arm,gic-v3"]) {
+        Some(node) => (node, true),
+        None => {
+            (tree.find_compatible(GIC_V2).expect("the tree has no interrupt controller that is known"), false)
+        }
+    };
+    let mut frames = node.reg().expect("the GIC has no reg");
     let gicd = frames.next().expect("the GIC's reg has no distributor");
-    let gicr = frames.next().expect("the GIC's reg has no redistributor");
+    let second = frames.next().expect("the GIC's reg has no second entry").starting_address as u64;
+    let gic = if is_v3 { Gic::V3 { gicr: second } } else { Gic::V2 { gicc: second } };
     let timer = tree.find_compatible(&["arm,armv8-timer"]).expect("the tree has no arm,armv8-timer node");
 
     Machine {
@@ -109,7 +118,7 @@ fn read(at: usize) -> Machine {
         cores,
         gicd: gicd.starting_address as u64,
         gicd_size: gicd.size.unwrap_or(0) as u64,
-        gicr: gicr.starting_address as u64,
+        gic,
         physical_timer: interrupt(&timer, 1).expect("the timer has no physical interrupt"),
         virtual_timer: interrupt(&timer, 2).expect("the timer has no virtual interrupt"),
         tree,
@@ -127,7 +136,7 @@ pub fn first_reg(node: &FdtNode) -> Option<(u64, u64)> {
     Some((region.starting_address as u64, region.size.unwrap_or(0) as u64))
 }
 
-/// INTID of entry `index` of a node's `interrupts`, which has GICv3's three cells (kind, number, flags).
+/// INTID of entry `index` of a node's `interrupts`, which has the GIC's three cells (kind, number, flags).
 pub fn interrupt(node: &FdtNode, index: usize) -> Option<u32> {
     let cell = |at: usize| {
         let bytes = node.property("interrupts")?.value.get(at * 4..at * 4 + 4)?;

@@ -101,7 +101,7 @@ fn echo_interrupt(env: &Env) -> Outcome {
         timer::set_virtual(timer::now() + timer::frequency()); // so that the row's own limit is looked at
         partita_guest::cpu::wait();
         let taken = partita_guest::gic::acknowledge()?;
-        if taken == intid {
+        if taken.intid() == intid {
             interrupts += 1;
             write32(base + 0x44, 0x50); // UARTICR
         }

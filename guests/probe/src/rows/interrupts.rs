@@ -6,7 +6,7 @@ use partita_guest::{cpu, gic, timer};
 
 use crate::check::{Env, Outcome, Row};
 use crate::irq::{self, CLEAR_PENDING, NORMAL, SET_ACTIVE, SET_PENDING, count, order, total};
-use crate::{cores, ensure, msr, same, skip};
+use crate::{cores, ensure, same, skip};
 
 pub const ROWS: &[Row] = &[
     Row::new("timer-virtual", virtual_timer),
@@ -19,6 +19,7 @@ pub const ROWS: &[Row] = &[
     Row::new("spi-active", spi_active),
     Row::new("spi-cleared", spi_cleared),
     Row::new("spi-route", spi_route),
+    Row::new("spi-moved-pending", spi_moved),
     Row::new("preemption", preemption),
     Row::new("no-preemption", no_preemption),
     Row::new("spurious", spurious),
@@ -82,12 +83,12 @@ fn priority_mask(env: &Env) -> Outcome {
     let intid = env.machine.virtual_timer;
     irq::set_priority(intid, 0xa0);
     irq::enable(intid);
-    msr!("S3_0_C4_C6_0", 0xa0);
+    gic::set_mask(0xa0);
     cpu::unmask_interrupts();
     timer::set_virtual(timer::now());
     irq::settle(5);
     same!(total(0), 0, "interrupts of priority 0xa0 with PMR 0xa0");
-    msr!("S3_0_C4_C6_0", 0xa8);
+    gic::set_mask(0xa8);
     ensure!(irq::within(10_000, || count(0, intid) == 1), "it did not come with PMR 0xa8");
     Ok(())
 }
@@ -177,7 +178,7 @@ fn receive_one() {
     irq::within(10_000, || count(me, SPI.load(Ordering::SeqCst)) > 0);
 }
 
-/// IROUTER sends an SPI to the core it names, and to no other.
+/// IROUTER or ITARGETSR sends an SPI to the core it names, and to no other.
 fn spi_route(env: &Env) -> Outcome {
     let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
     if env.machine.cores.len() < 2 {
@@ -187,7 +188,7 @@ fn spi_route(env: &Env) -> Outcome {
     READY.reset();
     same!(cpu::start(1, env.machine.cores[1], receive_one), 0, "CPU_ON of core 1");
     ensure!(irq::within(10_000, || READY.arrived() > 0), "core 1 did not come up");
-    partita_guest::mmio::write64(irq::gicd() + irq::ROUTE + u64::from(spi) * 8, env.machine.cores[1]);
+    gic::route(spi, 1, env.machine.cores[1]);
     irq::enable(spi);
     cpu::unmask_interrupts();
     irq::set_bit(SET_PENDING, spi);
@@ -195,10 +196,54 @@ fn spi_route(env: &Env) -> Outcome {
     cores::join(env)?;
     same!(count(1, spi), 1, "SPIs on core 1");
     same!(count(0, spi), 0, "SPIs on core 0");
-    partita_guest::mmio::write64(irq::gicd() + irq::ROUTE + u64::from(spi) * 8, env.machine.cores[0]);
+    gic::route(spi, 0, env.machine.cores[0]);
     irq::set_bit(SET_PENDING, spi);
     ensure!(irq::within(10_000, || count(0, spi) == 1), "SPI {spi} did not come back to core 0");
     Ok(())
+}
+
+/// Pending and moved before it is taken, an SPI comes once, at the core that it was moved to; moved back and forth, it comes
+/// to the last one.
+fn spi_moved(env: &Env) -> Outcome {
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    if env.machine.cores.len() < 2 {
+        skip!("needs 2 cores");
+    }
+    SPI.store(spi, Ordering::SeqCst);
+    for moves in [1, 3, 5] {
+        READY.reset();
+        let before = count(1, spi);
+        ROUND.store(before + 1, Ordering::SeqCst);
+        same!(cpu::start(1, env.machine.cores[1], receive_round), 0, "CPU_ON of core 1");
+        ensure!(irq::within(10_000, || READY.arrived() > 0), "core 1 did not come up");
+        gic::route(spi, 0, env.machine.cores[0]);
+        irq::enable(spi);
+        irq::set_bit(SET_PENDING, spi);
+        irq::settle(1);
+        same!(count(1, spi), before, "SPIs on core 1 while it is pending on core 0");
+        for turn in 1..=moves {
+            gic::route(spi, turn % 2, env.machine.cores[turn % 2]);
+        }
+        ensure!(
+            irq::within(10_000, || count(1, spi) > before),
+            "it did not come to core 1 after {moves} moves"
+        );
+        ensure!(irq::nothing_to_take(), "it came to core 0 as well after {moves} moves");
+        cores::join(env)?;
+        same!(count(1, spi), before + 1, "SPIs on core 1 after {moves} moves");
+    }
+    gic::route(spi, 0, env.machine.cores[0]);
+    Ok(())
+}
+
+static ROUND: AtomicU32 = AtomicU32::new(0);
+
+fn receive_round() {
+    irq::quiet_secondary();
+    READY.meet(1);
+    let (me, wanted) = (cpu::index(), ROUND.load(Ordering::SeqCst));
+    irq::within(10_000, || count(me, SPI.load(Ordering::SeqCst)) >= wanted);
+    irq::settle(3);
 }
 
 const LOW: u32 = 3;
@@ -241,10 +286,11 @@ fn no_preemption(_: &Env) -> Outcome {
     nest(NORMAL, NORMAL, [LOW, LOW_ENDS, HIGH])
 }
 
-/// With nothing pending, ICC_IAR1_EL1 and ICC_HPPIR1_EL1 read 1023.
+/// With nothing pending there is nothing to take, ICC_HPPIR1_EL1 or GICC_HPPIR reads 1023, and the running priority is idle
+/// in its five bits.
 fn spurious(_: &Env) -> Outcome {
-    same!(crate::mrs!("S3_0_C12_C12_0") & 0xff_ffff, 1023, "ICC_IAR1_EL1");
-    same!(crate::mrs!("S3_0_C12_C12_2") & 0xff_ffff, 1023, "ICC_HPPIR1_EL1");
-    same!(crate::mrs!("S3_0_C12_C11_3") & 0xff, 0xff, "ICC_RPR_EL1");
+    ensure!(gic::acknowledge().is_none(), "something could be taken");
+    same!(gic::highest_pending(), 1023, "HPPIR");
+    same!(gic::running_priority() & 0xf8, 0xf8, "RPR");
     Ok(())
 }

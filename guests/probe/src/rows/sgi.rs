@@ -11,12 +11,12 @@ use crate::{cores, ensure, msr, same, skip};
 
 pub const ROWS: &[Row] = &[
     Row::new("sgi-self", to_self),
-    Row::new("sgi-disabled", disabled),
+    Row::new("sgi-disabled", disabled).v3(),
     Row::new("sgi-others", others),
     Row::new("sgi-broadcast", broadcast),
-    Row::new("sgi-nobody", nobody),
-    Row::new("sgi-group0", group0),
-    Row::new("sgi-set-pending", set_pending),
+    Row::new("sgi-nobody", nobody).v3(),
+    Row::new("sgi-group0", group0).v3(),
+    Row::new("sgi-set-pending", set_pending).v3(),
     Row::new("sgi-storm", storm),
     Row::new("sgi-crossfire", crossfire),
     Row::new("sgi-burst", burst),
@@ -111,12 +111,12 @@ fn others(env: &Env) -> Outcome {
     Ok(())
 }
 
-/// IRM = 1: to all but the sender.
+/// To all but the sender.
 fn broadcast(env: &Env) -> Outcome {
     irq::enable(12);
     cpu::unmask_interrupts();
     start_listeners(env)?;
-    sgi1r(1 << 40 | 12 << 24);
+    gic::send_to_others(12);
     for core in 1..env.machine.cores.len() {
         ensure!(irq::within(10_000, || count(core, 12) == 1), "it did not come to core {core}");
     }
