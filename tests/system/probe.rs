@@ -3,7 +3,7 @@
 use partita_tests::{Machine, Outcome};
 
 /// The rows that a machine like this one leaves out.
-const WITHOUT_SECOND_CORE: usize = 7;
+const WITHOUT_SECOND_CORE: usize = 8;
 
 #[track_caller]
 fn all_passed(outcome: &Outcome, most_skipped: usize) {
@@ -14,8 +14,10 @@ fn all_passed(outcome: &Outcome, most_skipped: usize) {
     let Some(done) = done else { outcome.fail("the probe did not come to its end") };
     let numbers: Vec<usize> = done.split(' ').filter_map(|word| word.parse().ok()).collect();
     let [passed, 0, skipped] = numbers[..] else { outcome.fail("the probe's count") };
-    outcome.check(passed + skipped >= 100, "every row was run");
-    outcome.check(skipped <= most_skipped, "more rows were skipped than this machine accounts for");
+    outcome.check(passed + skipped >= 120, "every row was run");
+    let other = lines.iter().filter(|line| line.contains(" skipped: about GICv")).count();
+    outcome.check(passed >= 80, "most rows are about what this machine has");
+    outcome.check(skipped - other <= most_skipped, "more rows were skipped than this machine accounts for");
     outcome.check(outcome.status == Some(0), "exit status 0");
     outcome
         .check(outcome.summary("probe").starts_with("state=off cause=system-off "), "it powered itself off");
