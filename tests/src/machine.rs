@@ -16,6 +16,7 @@ use tempfile::TempDir;
 
 use crate::console::{Console, lines_of};
 use crate::debugger::Debugger;
+use crate::firmware::{self, Firmware};
 use crate::slots::Slot;
 use crate::{build, guest};
 
@@ -290,17 +291,40 @@ impl Drop for Running {
 
 /// QEMU itself with a hypervisor image and a bundle, as `partita build` made them and a test has then changed them.
 pub fn qemu(image: &Path, bundle: Option<&Path>) -> Machine {
-    let words =
-        std::fs::read_to_string(build::root().join("platforms/qemu-virt/qemu.args")).expect("qemu.args");
-    let mut command = tied(OsStr::new(QEMU));
-    for line in words.lines().filter(|line| !line.starts_with('#')) {
-        command.args(line.split_ascii_whitespace());
-    }
+    let mut command = platform("qemu-virt");
     command.arg("-kernel").arg(image);
     if let Some(bundle) = bundle {
         command.arg("-initrd").arg(bundle);
     }
     Machine::new(command)
+}
+
+/// The same machine, started by a boot loader, which finds a folder's files on a FAT disk.
+pub fn with_firmware(firmware: Firmware, folder: &Path) -> Machine {
+    let mut command = platform("qemu-virt");
+    command.arg("-bios").arg(firmware.image()).args(firmware::disk(folder));
+    Machine::new(command)
+}
+
+/// Raspberry Pi 4 with a card, started by U-Boot. The kit must have the board's tree.
+pub fn pi_with_u_boot(card: &Path) -> Machine {
+    let mut command = platform("rpi4");
+    command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
+    command.arg("-drive").arg(format!("if=sd,format=raw,file={}", card.display()));
+    command.arg("-kernel").arg(Firmware::UBootPi.image());
+    Machine::new(command)
+}
+
+/// QEMU with the arguments of a platform.
+fn platform(name: &str) -> Command {
+    let path = build::root().join("platforms").join(name).join("qemu.args");
+    let words = std::fs::read_to_string(path).expect("a platform has qemu.args");
+    let images = firmware::cache().join("images").display().to_string();
+    let mut command = tied(OsStr::new(QEMU));
+    for line in words.lines().filter(|line| !line.starts_with('#')) {
+        command.args(line.split_ascii_whitespace().map(|word| word.replace("{images}", &images)));
+    }
+    command
 }
 
 /// A guest alone on QEMU at EL1, without Partita.

@@ -6,6 +6,7 @@ mod demo;
 mod foreign;
 mod guests;
 mod live;
+mod loaders;
 mod probe;
 mod rpi4;
 mod words;
