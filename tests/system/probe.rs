@@ -5,8 +5,9 @@ use partita_tests::{Machine, Outcome};
 /// The rows that a machine like this one leaves out.
 const WITHOUT_SECOND_CORE: usize = 8;
 
+/// Every row passed, but for so many that this machine leaves out.
 #[track_caller]
-fn all_passed(outcome: &Outcome, most_skipped: usize) {
+pub fn all_passed(outcome: &Outcome, most_skipped: usize) {
     let lines = outcome.lines("probe");
     let failed: Vec<_> = lines.iter().filter(|line| line.contains(" FAILED: ")).collect();
     outcome.check(failed.is_empty(), &format!("{} rows failed:\n{failed:#?}", failed.len()));
@@ -24,8 +25,9 @@ fn all_passed(outcome: &Outcome, most_skipped: usize) {
     outcome.check(lines.contains(&"widths: BHW"), "stores of all widths reach the console");
 }
 
+/// The neighbour reported as if it were alone.
 #[track_caller]
-fn neighbour_noticed_nothing(outcome: &Outcome) {
+pub fn neighbour_noticed_nothing(outcome: &Outcome) {
     let reports = outcome.lines("neighbour").iter().filter(|line| line.starts_with("tick ")).count();
     outcome.check(reports == 5, "five reports of the neighbour");
 }

@@ -5,6 +5,8 @@ use std::process::Command;
 use partita_tests::{Machine, Outcome, partita, root};
 use serde_json::Value;
 
+use crate::probe::{all_passed, neighbour_noticed_nothing};
+
 const UNIKERNELS: &str = "platforms/rpi4/unikernels.dtso";
 const DEMO: &str = "platforms/rpi4/demo.dtso";
 
@@ -25,6 +27,8 @@ fn demo() {
         outcome.check(outcome.lines("linux").contains(&line), &format!("Linux says {line}"));
     }
     both_are_off(&outcome, ["linux", "metronome"]);
+    let reports = outcome.lines("metronome").iter().filter(|line| line.starts_with("tick ")).count();
+    outcome.check(reports == 15, "fifteen reports of the metronome");
     outcome.check(!outcome.log.contains("parked"), "the board was powered off");
 }
 
@@ -77,4 +81,28 @@ fn keyboard() {
     machine.type_text("\x1dq");
     let outcome = machine.end();
     outcome.check(outcome.summary("linux").contains("cause=stopped-by-user "), "Ctrl-] q ended it");
+}
+
+/// The probe's rows, those on SPIs with the system timer's. Two are about what a Cortex-A72 lacks.
+fn probe(plan: &str, skipped: usize) -> Outcome {
+    let changes = [("/pl031@9010000", "/soc/timer@7e003000")];
+    let outcome = Machine::run_changed_on("rpi4", plan, &changes).limit(400).to_end();
+    all_passed(&outcome, skipped + 2);
+    outcome
+}
+
+#[test]
+fn probe_on_one_core() {
+    // Ten of the rows that are not about GICv3 need a second core.
+    neighbour_noticed_nothing(&probe("tests/system/probe-1.dtso", 10));
+}
+
+#[test]
+fn probe_on_two_cores() {
+    neighbour_noticed_nothing(&probe("tests/system/probe-2.dtso", 0));
+}
+
+#[test]
+fn probe_on_four_cores() {
+    probe("tests/system/probe-4.dtso", 0);
 }

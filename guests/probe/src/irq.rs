@@ -281,10 +281,10 @@ pub fn nothing_to_take() -> bool {
     true
 }
 
-/// An SPI that is ours and quiet: the RTC's, if the tree has one that interrupts.
+/// An SPI that is ours and quiet: that of the RTC, or of a timer that nobody set, if the tree has one.
 pub fn own_spi(machine: &Machine) -> Option<u32> {
-    let rtc = machine.tree.find_compatible(&["arm,pl031"])?;
-    machine::interrupt(&rtc, 0)
+    let device = machine.tree.find_compatible(&["arm,pl031", "brcm,bcm2835-system-timer"])?;
+    machine::interrupt(&device, 0)
 }
 
 /// Whether the tree names an SPI in some node's `interrupts`.

@@ -291,7 +291,7 @@ fn set_active(_: &Env) -> Outcome {
 
 /// An own SPI pending, then disabled, then enabled.
 fn spi_disable_pending(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     for _ in 0..5 {
         irq::enable(spi);
         irq::set_bit(SET_PENDING, spi);
@@ -310,7 +310,7 @@ fn spi_disable_pending(env: &Env) -> Outcome {
 
 /// An own SPI with separate deactivation, and taken back while active.
 fn spi_split(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     gic::set_split(true);
     irq::enable(spi);
     for round in 0..3 {

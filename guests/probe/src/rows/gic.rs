@@ -24,7 +24,7 @@ pub fn lines() -> u32 {
 
 /// An own SPI's registers hold what is written.
 fn own(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     for value in [true, false] {
         irq::set_bit(if value { SET_ENABLE } else { CLEAR_ENABLE }, spi);
         same!(irq::bit(SET_ENABLE, spi), value, "ISENABLER bit of {spi}");

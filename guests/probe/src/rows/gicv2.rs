@@ -79,7 +79,7 @@ fn sweep(_: &Env) -> Outcome {
 
 /// Priorities, targets and sources by bytes and by words: the same registers (IHI 0048, 4.1.3).
 fn bytes(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     let priorities = gicd() + PRIORITY + u64::from(spi & !3);
     let shift = spi % 4 * 8;
     write32(priorities, 0x5050_5050);
@@ -102,7 +102,7 @@ fn bytes(env: &Env) -> Outcome {
 /// An SPI's targets are as many interfaces as there are; private ones name the core that asks, and are fixed. With one core
 /// all of it reads zero and ignores writes (IHI 0048, 4.3.12).
 fn targets(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     let all = interfaces(env);
     let one = env.machine.cores.len() == 1;
     for value in [0xff, all, 1, 0, all & 2, 1] {
@@ -132,7 +132,7 @@ fn listen() {
 
 /// An SPI with all cores as targets comes to one of them (IHI 0048, 1.4.3). QEMU's own lets two take it.
 fn two_targets(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     let cores = env.machine.cores.len();
     if cores < 2 {
         skip!("needs 2 cores");

@@ -49,7 +49,7 @@ fn no_lpis(_: &Env) -> Outcome {
 
 /// An own SPI's IROUTER takes every own core.
 fn route(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     let route = gicd() + ROUTE + u64::from(spi) * 8;
     for affinity in env.machine.cores.iter().rev() {
         write64(route, *affinity);

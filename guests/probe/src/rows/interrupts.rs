@@ -121,7 +121,7 @@ fn every_core(env: &Env) -> Outcome {
 
 /// Made pending by ISPENDR, an own SPI comes once.
 fn spi_pending(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     irq::enable(spi);
     cpu::unmask_interrupts();
     for round in 1..=20 {
@@ -143,7 +143,7 @@ fn look_active(intid: u32) {
 
 /// In its handler it is active.
 fn spi_active(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     ACTIVE.store(0, Ordering::SeqCst);
     irq::set_hook(look_active);
     irq::enable(spi);
@@ -156,7 +156,7 @@ fn spi_active(env: &Env) -> Outcome {
 
 /// Pending cleared before it is enabled: it does not come.
 fn spi_cleared(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     irq::set_bit(SET_PENDING, spi);
     ensure!(irq::bit(SET_PENDING, spi), "ISPENDR of {spi} does not hold");
     irq::set_bit(CLEAR_PENDING, spi);
@@ -180,7 +180,7 @@ fn receive_one() {
 
 /// IROUTER or ITARGETSR sends an SPI to the core it names, and to no other.
 fn spi_route(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     if env.machine.cores.len() < 2 {
         skip!("needs 2 cores");
     }
@@ -205,7 +205,7 @@ fn spi_route(env: &Env) -> Outcome {
 /// Pending and moved before it is taken, an SPI comes once, at the core that it was moved to; moved back and forth, it comes
 /// to the last one.
 fn spi_moved(env: &Env) -> Outcome {
-    let Some(spi) = irq::own_spi(env.machine) else { skip!("no RTC in the tree") };
+    let Some(spi) = irq::own_spi(env.machine) else { skip!("no device with an SPI in the tree") };
     if env.machine.cores.len() < 2 {
         skip!("needs 2 cores");
     }
