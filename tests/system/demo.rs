@@ -70,19 +70,6 @@ fn demo_on_max() {
     demo("max");
 }
 
-/// A GICv2 with Security Extensions, as firmware at EL3 leaves it: all interrupts in Group 1, and EL2's view of the
-/// distributor and of the CPU interface is the non-secure one (IHI 0048B, 4.4.1).
-#[test]
-fn gicv2_seen_from_the_non_secure_side() {
-    let args = ["--gic", "2", "--", "-M", "virt,secure=on"];
-    let outcome = Machine::run("platforms/qemu-virt/demo.dtso").args(&args).to_end();
-    outcome.check(outcome.status == Some(0), "exit status 0");
-    linux_came_up(&outcome, "linux");
-    for kind in ["irq", "sgi", "mmio"] {
-        outcome.check(exits(&outcome, "linux", kind) > 0, "timers and SGIs arrive");
-    }
-}
-
 #[test]
 fn two_linux() {
     let outcome = Machine::run("platforms/qemu-virt/two-linux.dtso").limit(400).to_end();

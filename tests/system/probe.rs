@@ -71,6 +71,14 @@ fn four_cores_of_max() {
     probe("tests/system/probe-4.dtso", "max", false, 0);
 }
 
+/// A GICv2 with Security Extensions, as firmware at EL3 leaves it: all interrupts in Group 1, and EL2's view of the
+/// distributor and of the CPU interface is the non-secure one (IHI 0048B, 4.4.1).
+#[test]
+fn gicv2_seen_from_the_non_secure_side() {
+    let args = ["--gic", "2", "--", "-M", "virt,secure=on"];
+    all_passed(&Machine::run("tests/system/probe-4.dtso").args(&args).limit(400).to_end(), 2);
+}
+
 /// A reset restarts the caller alone, with clean memory, and its other core stopped; the neighbour ticks on.
 #[test]
 fn reset() {
