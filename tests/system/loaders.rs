@@ -282,6 +282,19 @@ fn u_boot_efi() {
     built.came_true(&outcome, 2);
 }
 
+/// The bundle by another name, which the command line tells; the one that would be taken otherwise is spoilt.
+#[test]
+fn u_boot_efi_command_line() {
+    let built = Built::new(2);
+    efi_disk(&built);
+    fs::rename(built.bundle(), built.0.path().join("other.cpio")).expect("the test's folder takes files");
+    fs::write(built.bundle(), "no bundle").expect("the test's folder takes files");
+    let mut u_boot = UBoot::start(with_firmware(Firmware::UBoot, built.0.path()), "=> ");
+    u_boot.line("load virtio 0 $kernel_addr_r EFI/BOOT/BOOTAA64.EFI");
+    u_boot.line("setenv bootargs quiet initrd=/other.cpio");
+    built.came_true(&u_boot.last("bootefi $kernel_addr_r $fdt_addr"), 2);
+}
+
 /// EDK2 gives a device tree where the machine has no ACPI tables.
 const NO_ACPI: [&str; 2] = ["-machine", "acpi=off"];
 
