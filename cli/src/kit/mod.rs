@@ -1,6 +1,6 @@
 //! What a plan or a platform may name although the project does not build it: Linux kernels, an initramfs for them,
-//! U-Boot, a board's tree. They live in the cache's `images` folder. What is missing is fetched (`fetch`) or made (`initramfs`); nothing here
-//! prints, and nothing outside the cache is changed.
+//! U-Boot, a board's tree. They live in the cache's `images` folder. What is missing is fetched (`fetch`) or made
+//! (`initramfs`); nothing here prints, and nothing outside the cache is changed.
 
 mod error;
 mod fetch;
@@ -15,12 +15,16 @@ pub use error::KitError;
 pub use firmware::firmware;
 
 /// The names that [`ensure`] knows, as a plan's `kernel` and `initrd` give them.
-pub const NAMES: [&str; 5] = ["vmlinuz", INITRAMFS, "u-boot.bin", GENERAL[0], GENERAL[1]];
+pub const NAMES: [&str; 6] = ["vmlinuz", INITRAMFS, INITRAMFS_GENERAL, "u-boot.bin", GENERAL[0], GENERAL[1]];
 
 const INITRAMFS: &str = "initramfs.cpio.gz";
+/// The same with the general kernel's modules for what it may have to mount.
+const INITRAMFS_GENERAL: &str = "initramfs-arm64.cpio.gz";
 const BUSYBOX: &str = "busybox";
 /// What comes from the general kernel's package, which is large: all of it is fetched when one is missing.
-const GENERAL: [&str; 2] = ["vmlinuz-arm64", "bcm2711-rpi-4-b.dtb"];
+const GENERAL: [&str; 3] = ["vmlinuz-arm64", "bcm2711-rpi-4-b.dtb", MODULES];
+/// A folder, whose files are in the order in which they can be loaded.
+const MODULES: &str = "modules-arm64";
 
 /// Where things are, and what is allowed.
 #[derive(Clone, Copy)]
@@ -58,24 +62,40 @@ pub fn ensure(name: &str, options: Options<'_>) -> Result<PathBuf, KitError> {
     if is_current(&path, &inputs(name, &images, options)) {
         return Ok(path);
     }
-    if name == INITRAMFS {
-        make_initramfs(&path, options)?
-    } else {
-        let missing = |other: &&str| *other != name && !images.join(other).is_file();
-        let mates = GENERAL.iter().copied().filter(|_| GENERAL.contains(&name)).filter(missing);
-        let names: Vec<&str> = [name].into_iter().chain(mates).collect();
-        fetch::fetch(&names, options)?
+    match name {
+        INITRAMFS => make_initramfs(&path, None, options)?,
+        INITRAMFS_GENERAL => {
+            let modules = images.join(MODULES);
+            if !modules.exists() {
+                fetch_with_mates(MODULES, options)?;
+            }
+            make_initramfs(&path, Some(&modules), options)?;
+        }
+        _ => fetch_with_mates(name, options)?,
     }
     Ok(path)
 }
 
+/// Fetches an image and what comes from the same package. Modules fit one kernel, so they never come without it.
+fn fetch_with_mates(name: &str, options: Options<'_>) -> Result<(), KitError> {
+    let wanted = |other: &&str| {
+        *other != name
+            && (name == MODULES || *other == MODULES || !options.cache.join("images").join(other).exists())
+    };
+    let mates = GENERAL.iter().copied().filter(|_| GENERAL.contains(&name)).filter(wanted);
+    let names: Vec<&str> = [name].into_iter().chain(mates).collect();
+    fetch::fetch(&names, options)
+}
+
 /// What an image is made from; empty for those that are fetched and then stay.
 fn inputs(name: &str, images: &Path, options: Options<'_>) -> Vec<PathBuf> {
-    if name != INITRAMFS {
+    if ![INITRAMFS, INITRAMFS_GENERAL].contains(&name) {
         return Vec::new();
     }
     // The tool itself is one: it decides what the archive looks like.
-    [images.join(BUSYBOX), init_path(options)].into_iter().chain(std::env::current_exe().ok()).collect()
+    let common = [images.join(BUSYBOX), init_path(options)];
+    let modules = (name == INITRAMFS_GENERAL).then(|| images.join(MODULES));
+    common.into_iter().chain(modules).chain(std::env::current_exe().ok()).collect()
 }
 
 /// Whether the file exists and none of its inputs is missing or newer.
@@ -89,7 +109,7 @@ fn init_path(options: Options<'_>) -> PathBuf {
     options.root.join("guests/linux/init")
 }
 
-fn make_initramfs(path: &Path, options: Options<'_>) -> Result<(), KitError> {
+fn make_initramfs(path: &Path, modules: Option<&Path>, options: Options<'_>) -> Result<(), KitError> {
     let busybox_path = options.cache.join("images").join(BUSYBOX);
     if !busybox_path.exists() {
         fetch::fetch(&[BUSYBOX], options)?;
@@ -99,7 +119,15 @@ fn make_initramfs(path: &Path, options: Options<'_>) -> Result<(), KitError> {
     let (busybox, init) = (read(&busybox_path)?, read(&init_path(options))?);
     // Renamed into place, so that nobody finds half of it.
     let new = path.with_extension("new");
-    let archive = initramfs::compressed(&busybox, &init).map_err(KitError::at(&new))?;
+    let mut files = Vec::new();
+    if let Some(folder) = modules {
+        let entries = fs::read_dir(folder).and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        for entry in entries.map_err(KitError::at(folder))? {
+            files.push((entry.file_name().to_string_lossy().into_owned(), read(&entry.path())?));
+        }
+        files.sort();
+    }
+    let archive = initramfs::compressed(&busybox, &init, &files).map_err(KitError::at(&new))?;
     fs::write(&new, archive).map_err(KitError::at(&new))?;
     fs::rename(&new, path).map_err(KitError::at(path))
 }
