@@ -48,6 +48,17 @@ fn good_plans_are_accepted() {
     }
 }
 
+/// Two buses narrow and move what the device below them reaches; a part of the partition's memory is enough.
+#[test]
+fn reach_is_followed_through_buses() {
+    let overlay = compile(&plans_dir().join("good/dma-reach.dtso"));
+    let plan = plan_on_virt(&overlay, &Images).expect("a good plan").plan;
+    let reach: Vec<String> = plan.partitions[0].devices[0].dma.iter().map(ToString::to_string).collect();
+    assert_eq!(reach, ["0x40000000-0x401fffff"]);
+    assert!(plan.notes.iter().any(|note| note.contains("reaches only what of the memory lies at")));
+    assert!(plan.notes.iter().any(|note| note.contains("UNGUARDED DMA")));
+}
+
 /// Any file: what is not in tests/plans/images is a flat binary.
 struct Any;
 

@@ -17,4 +17,4 @@ pub use bundle::{bundle, compile};
 pub use console::{Console, lines_of};
 pub use debugger::Debugger;
 pub use firmware::Firmware;
-pub use machine::{Machine, Outcome, Running, native, pi_with_u_boot, qemu, with_firmware};
+pub use machine::{Machine, Outcome, Running, emulator, native, pi_with_u_boot, qemu, with_firmware};

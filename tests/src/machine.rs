@@ -327,6 +327,11 @@ fn platform(name: &str) -> Command {
     command
 }
 
+/// QEMU itself, with nothing but the arguments that a test gives it.
+pub fn emulator() -> Machine {
+    Machine::new(tied(OsStr::new(QEMU)))
+}
+
 /// A guest alone on QEMU at EL1, without Partita.
 pub fn native(program: &str, cpu: &str, cores: usize, bootargs: &str) -> Machine {
     let mut machine = Machine::new(tied(OsStr::new(QEMU)));

@@ -9,4 +9,5 @@ mod live;
 mod loaders;
 mod probe;
 mod rpi4;
+mod sd;
 mod words;

@@ -63,8 +63,17 @@ pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
         let mut spis = facts.spis.clone();
         spis.sort_unstable();
         spis.dedup();
+        let kept = catalogue
+            .in_pages_of(facts.spans())
+            .map(|(mate, facts, _)| (mate, facts))
+            .chain(facts.spis.iter().flat_map(|spi| catalogue.with_spi(spi.intid)))
+            .find(|(mate, facts)| *mate != number && facts.own.is_some() && !facts.disabled);
         let why_not = match give::can_be_given(&catalogue, number) {
             Err(kind) => Some(kind.to_string()),
+            Ok(()) if let Some((mate, _)) = kept => {
+                let why = alloc::format!("{} is in its set, which Partita keeps", catalogue.path(mate));
+                Some(super::super::ErrorKind::Own(entry.path.clone(), why).to_string())
+            }
             Ok(()) if dma => Some(super::super::ErrorKind::Dma(entry.path.clone()).to_string()),
             Ok(()) => None,
         };
