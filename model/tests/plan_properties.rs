@@ -248,8 +248,10 @@ fn a_merged_tree_gives_the_plan_of_its_parts() {
         let merged = parts.tree.to_dtb();
         let inputs = Inputs { tree: &merged, overlay: None, files: &Images, ram: &[], occupied: &[] };
         assert_eq!(Plan::new(&inputs).unwrap().plan, parts.plan);
-        let both = Plan::new(&Inputs { overlay: Some(overlay), ..inputs }).unwrap_err();
-        assert!(both.to_string().contains("leave one of the two out"), "{both}");
+        // A merged tree is used as it is, whatever the overlay beside it.
+        let both = Plan::new(&Inputs { overlay: Some(overlay), ..inputs }).unwrap().plan;
+        assert_eq!(both.partitions, parts.plan.partitions);
+        assert!(both.notes.iter().any(|note| note.contains("is used as it is")), "{:?}", both.notes);
         let neither = Plan::new(&Inputs { tree: virt(), ..inputs }).unwrap_err();
         assert!(neither.to_string().contains("no node /partitions"), "{neither}");
     }
