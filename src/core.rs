@@ -2,10 +2,12 @@
 
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::TPIDR_EL2;
-use core::sync::atomic::AtomicU64;
+use alloc::vec::Vec;
+use core::mem::offset_of;
+use core::sync::atomic::{AtomicU32, AtomicU64};
 use tock_registers::interfaces::Readable;
 
-use partita_model::gic::Drained;
+use partita_model::gic::{Block, Drained, ListRegisters, Mirror, REDIST_SIZE};
 use partita_model::lifecycle::exits::{Exits, Kind};
 use partita_model::lifecycle::{Cause, State};
 use partita_model::psci::Start;
@@ -14,12 +16,47 @@ use partita_model::syndrome::inject::Features;
 use crate::gic::hw::Physical;
 use crate::gic::{self, KICK, Lrs};
 use crate::mmu::Stage1;
-use crate::partition::Partition;
+use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
 use crate::{board, console, layout, life, muster};
 
-/// What a core keeps for itself. TPIDR_EL2 points to it; vectors.S knows the first five fields.
+/// What the fast path of SGIs needs of this core.
+#[repr(C)]
+#[derive(Debug)]
+struct Sgis {
+    /// ICC_SGI1R_EL1's target list for this virtual CPU alone; all ones if no list alone can name it.
+    itself: u64,
+    /// This virtual CPU's block.
+    block: *const Block,
+    /// ICH_ELRSR_EL2 when every list register is free.
+    all_free: u64,
+}
+
+/// What the fast path of loads and stores needs: two pages of guest-physical addresses, and what is read there.
+#[repr(C)]
+#[derive(Debug)]
+struct Registers {
+    /// The distributor.
+    dist: u64,
+    /// Its mirror.
+    dist_words: *const AtomicU32,
+    /// This virtual CPU's SGI frame; with GICv2, which has none, an address that no guest can reach.
+    sgi_frame: u64,
+    /// Its mirror.
+    sgi_words: *const AtomicU32,
+}
+
+/// A virtual CPU, as another of its partition sends it an SGI.
+#[repr(C)]
+#[derive(Debug)]
+pub struct Peer {
+    block: *const Block,
+    /// What [`gic::DOORBELL`] is sent with.
+    doorbell: u64,
+}
+
+/// What a core keeps for itself. TPIDR_EL2 points to it; vectors.S knows the fields that have constants below.
 #[repr(C)]
 #[derive(Debug)]
 pub struct Core {
@@ -33,6 +70,13 @@ pub struct Core {
     emergency: usize,
     /// GICv2's CPU interface and virtual interface control, for the fast path.
     frames: [usize; 2],
+    /// For GICv3's SGIs,
+    sgis: Sgis,
+    /// and the virtual CPUs that they may go to, with their number.
+    peers: *const Peer,
+    peer_count: u64,
+    /// For registers that are mirrored.
+    registers: Registers,
     /// The partition that owns this core.
     pub partition: &'static Partition,
     /// Which virtual CPU this core is.
@@ -47,6 +91,9 @@ pub struct Core {
     pub set_way: crate::trap::setway::Series,
 }
 
+/// Where a redistributor has its SGI frame (IHI 0069, 12.10).
+const SGI_FRAME: u64 = 0x1_0000;
+
 #[expect(improper_ctypes, reason = "assembly passes the pointer on and never looks behind it")]
 unsafe extern "C" {
     fn enter_guest(entry: u64, x0: u64, stack: usize) -> !;
@@ -54,14 +101,56 @@ unsafe extern "C" {
 }
 
 impl Core {
+    /// Offset of the table's address and of its usable length.
+    pub const READY: usize = offset_of!(Core, ready);
+    /// Offset of the address of the exit counters.
+    pub const EXITS: usize = offset_of!(Core, exits);
+    /// Offset of the emergency stack's top.
+    pub const EMERGENCY: usize = offset_of!(Core, emergency);
+    /// Offset of the addresses of GICC and GICH.
+    pub const FRAMES: usize = offset_of!(Core, frames);
+    /// Offset of what SGIs need.
+    pub const SGIS: usize = offset_of!(Core, sgis);
+    /// Offset of the address of the peers and of their number.
+    pub const PEERS: usize = offset_of!(Core, peers);
+
+    /// Offset of what mirrored registers need.
+    pub const REGISTERS: usize = offset_of!(Core, registers);
+
     /// The block of one core; it becomes that core's with [`Core::adopt`].
     pub fn new(partition: &'static Partition, vcpu: usize, stage1: Stage1, emergency: usize) -> Self {
+        let blocks = partition.sgi.blocks();
+        let peer = |(vcpu, block): (&Vcpu, &Block)| Peer {
+            block: core::ptr::from_ref(block),
+            doorbell: gic::controller().doorbell(vcpu.seat),
+        };
+        let words = |page: usize| {
+            partition.mirrors.get(page).map_or(core::ptr::null(), |page: &Mirror| page.words().as_ptr())
+        };
+        // In this core's own arena, for ever.
+        let peers: &'static [Peer] = Vec::leak(partition.vcpus.iter().zip(blocks).map(peer).collect());
         Self {
             ready: partition.vcpus[vcpu].ready.as_ptr(),
             ready_count: 0,
             exits: &partition.status.exits[vcpu],
             emergency,
             frames: gic::vectors().1,
+            sgis: Sgis {
+                itself: if vcpu < 16 { 1 << vcpu } else { u64::MAX },
+                block: core::ptr::from_ref(&blocks[vcpu]),
+                all_free: 0,
+            },
+            peers: peers.as_ptr(),
+            peer_count: peers.len() as u64,
+            registers: Registers {
+                dist: partition.dist.base.0,
+                dist_words: words(0),
+                sgi_frame: match gic::version() {
+                    gic::Version::V2 => 1 << 63,
+                    gic::Version::V3 => partition.redists.base.0 + REDIST_SIZE * vcpu as u64 + SGI_FRAME,
+                },
+                sgi_words: words(vcpu + 1),
+            },
             partition,
             vcpu,
             stage1,
@@ -97,6 +186,7 @@ impl Core {
         barrier::isb(barrier::SY);
         let seat = self.partition.vcpus[self.vcpu].seat;
         gic::controller().init_core(seat, board::maintenance_intid());
+        self.sgis.all_free = (1 << Lrs.count()) - 1;
     }
 
     /// The physical interrupt controller, as this core's partition may use it.

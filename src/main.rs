@@ -32,8 +32,8 @@ mod sysreg;
 mod trap;
 mod traps;
 mod uart;
+mod vectors;
 
 use ::core::arch::global_asm;
 
 global_asm!(include_str!("boot.S"));
-global_asm!(include_str!("vectors.S"));

@@ -22,6 +22,8 @@ pub struct Partition {
     setup: Setup,
     /// The part of its interrupt state that needs no lock.
     pub sgi: Arc<gic::Shared>,
+    /// Its interrupt registers, as far as they can be read without the lock.
+    pub mirrors: Arc<[gic::Mirror]>,
     /// Requests to another core's list registers.
     pub mailbox: Mailbox,
     state: SpinMutex<State>,
@@ -105,6 +107,7 @@ impl Partition {
         Self {
             setup,
             sgi: vgic.shared(),
+            mirrors: vgic.mirrors(),
             mailbox: Mailbox::default(),
             state: SpinMutex::new(State { vgic, psci, terminal, parked: 0, loads: 0 }),
         }

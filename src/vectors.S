@@ -4,12 +4,20 @@
 // itself, but emulation reads and writes any register by number, so a slow exit saves all of them.
 
 .equ	FRAME, 31 * 8 + 8		// x0..x30, padded to 16 bytes
-.equ	CORE_READY, 0			// core.rs: ready, ready_count, exits, emergency, frames
-.equ	CORE_READY_COUNT, 8
-.equ	CORE_EXITS, 16
-.equ	CORE_EMERGENCY, 24
-.equ	CORE_GICC, 32
-.equ	CORE_GICH, 40
+.equ	CORE_READY, {core_ready}	// core.rs: the table and how much of it may be used
+.equ	CORE_EXITS, {core_exits}
+.equ	CORE_EMERGENCY, {core_emergency}
+.equ	CORE_GICC, {core_frames}
+.equ	CORE_GICH, {core_frames} + 8
+.equ	CORE_SGI_ITSELF, {core_sgis}
+.equ	CORE_SGI_BLOCK, {core_sgis} + 8
+.equ	CORE_ALL_FREE, {core_sgis} + 16
+.equ	CORE_PEERS, {core_peers}	// core.rs: the array and its length
+.equ	CORE_DIST, {core_registers}	// core.rs: guest-physical address and mirror of the distributor,
+.equ	CORE_SGI_FRAME, {core_registers} + 16	// and of this core's SGI frame
+.equ	BLOCK_PENDING, {block_pending}	// model/src/gic/sgi.rs
+.equ	BLOCK_BUSY, {block_busy}
+.equ	BLOCK_IMAGES, {block_images}
 
 .macro save_from_x4
 	stp	x4, x5, [sp, #32]
@@ -76,7 +84,7 @@ vectors_v2:
 	slot	el2_fault_entry
 	slot	el2_fault_entry
 	slot	el2_fault_entry
-	slot	guest_sync
+	slot	guest_sync_v2
 	slot	guest_irq_v2
 	slot	guest_irq_v2
 	slot	guest_serror
@@ -84,98 +92,6 @@ vectors_v2:
 	slot	guest_aarch32
 	slot	guest_aarch32
 	slot	guest_aarch32
-
-guest_sync:
-	save_all
-	mov	x0, sp
-	bl	trap_sync
-	b	guest_return
-
-// The interrupt path. `ready` holds list-register images by INTID: 0 where the interrupt is not simply the guest's (an
-// SGI, the kick, EL2's own, nobody's), and its count is 0 while interrupts wait for a list register, so one bounds check
-// and one branch decide. Common case: acknowledge, one list register, priority drop, return.
-guest_irq:
-	sub	sp, sp, #FRAME
-	stp	x0, x1, [sp]
-	stp	x2, x3, [sp, #16]
-	mrs	x0, icc_iar1_el1
-	mrs	x1, tpidr_el2
-	ldp	x2, x3, [x1, #CORE_READY]
-	cmp	x0, x3
-	b.hs	1f
-	ldr	x2, [x2, x0, lsl #3]
-	cbz	x2, 1f
-	mrs	x3, ich_elrsr_el2
-	tbz	x3, #0, 2f
-	msr	ich_lr0_el2, x2
-0:	msr	icc_eoir1_el1, x0
-	ldr	x1, [x1, #CORE_EXITS]
-	ldr	x2, [x1]
-	add	x2, x2, #1
-	str	x2, [x1]
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
-2:	tbz	x3, #1, 3f
-	msr	ich_lr1_el2, x2
-	b	0b
-3:	tbz	x3, #2, 4f
-	msr	ich_lr2_el2, x2
-	b	0b
-4:	tbz	x3, #3, 1f
-	msr	ich_lr3_el2, x2
-	b	0b
-1:	save_from_x4
-	mov	x29, xzr
-	mov	x1, x0
-	mov	x0, sp
-	bl	trap_irq
-	b	guest_return
-
-// The same with a GICv2: GICC_IAR, GICH_ELRSR0, GICH_LR<n>, GICC_EOIR (IHI 0048, 4.4 and 5.3), and images that are in
-// its form already. What GICC_IAR reads of an SGI has its source in bits 12..10, so it is beyond the table or finds 0.
-.equ	GICC_IAR, 0x0c
-.equ	GICC_EOIR, 0x10
-.equ	GICH_ELRSR0, 0x30
-.equ	GICH_LR0, 0x100
-
-guest_irq_v2:
-	sub	sp, sp, #FRAME
-	stp	x0, x1, [sp]
-	stp	x2, x3, [sp, #16]
-	mrs	x1, tpidr_el2
-	ldr	x2, [x1, #CORE_GICC]
-	ldr	w0, [x2, #GICC_IAR]
-	ldp	x2, x3, [x1, #CORE_READY]
-	cmp	x0, x3
-	b.hs	1b
-	ldr	x2, [x2, x0, lsl #3]
-	cbz	x2, 1b
-	ldr	x1, [x1, #CORE_GICH]
-	ldr	w3, [x1, #GICH_ELRSR0]
-	tbz	w3, #0, 2f
-	str	w2, [x1, #GICH_LR0]
-0:	mrs	x1, tpidr_el2
-	ldr	x2, [x1, #CORE_GICC]
-	str	w0, [x2, #GICC_EOIR]
-	ldr	x1, [x1, #CORE_EXITS]
-	ldr	x2, [x1]
-	add	x2, x2, #1
-	str	x2, [x1]
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
-2:	tbz	w3, #1, 3f
-	str	w2, [x1, #GICH_LR0 + 4]
-	b	0b
-3:	tbz	w3, #2, 4f
-	str	w2, [x1, #GICH_LR0 + 8]
-	b	0b
-4:	tbz	w3, #3, 1b
-	str	w2, [x1, #GICH_LR0 + 12]
-	b	0b
 
 guest_serror:
 	save_all

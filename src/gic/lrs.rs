@@ -38,6 +38,13 @@ impl ListRegisters for Lrs {
         }
     }
 
+    fn ended(&self) -> u32 {
+        match version() {
+            Version::V2 => v2::Lrs.ended(),
+            Version::V3 => v3::Lrs.ended(),
+        }
+    }
+
     fn take_eoi_count(&mut self) -> u32 {
         match version() {
             Version::V2 => v2::Lrs.take_eoi_count(),

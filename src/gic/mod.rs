@@ -21,6 +21,9 @@ pub use partita_model::gic::Version;
 
 /// EL2's kick: a physical SGI that makes a core look at its orders. No guest can send, mask or see it.
 pub const KICK: u32 = 0;
+/// The physical SGI that says that a virtual one was sent to this core's virtual CPU (GICv3). Like the kick it is EL2's
+/// alone; unlike the kick it waits while the guest does not run.
+pub const DOORBELL: u32 = 1;
 /// Physical priority of everything but the kick; flat, as only EL2 acknowledges.
 const PRIORITY: u8 = 0xa0;
 /// Physical priority of the kick.
@@ -92,6 +95,8 @@ pub trait Controller: Debug + Sync {
     fn route(&self, intid: u32, seat: Seat);
     /// Sends the kick to a core.
     fn kick(&self, seat: Seat);
+    /// What the fast path writes to ring a core's doorbell; 0 if there is no such path.
+    fn doorbell(&self, seat: Seat) -> u64;
 
     /// Acknowledges the most urgent interrupt.
     fn acknowledge(&self) -> Taken;

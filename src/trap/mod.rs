@@ -15,7 +15,7 @@ use partita_model::syndrome::{Trap, inject::Exception};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
-use crate::gic::{KICK, Lrs, Taken, controller};
+use crate::gic::{DOORBELL, KICK, Lrs, Taken, controller};
 use crate::{board, console, life, power, traps};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
@@ -88,6 +88,11 @@ extern "C" fn trap_irq(_frame: &mut Frame, taken: u64) {
             gic.drop_priority(taken);
             gic.deactivate(taken);
             core.look();
+        }
+        DOORBELL => {
+            gic.drop_priority(taken);
+            gic.deactivate(taken);
+            core.drain();
         }
         intid if intid == board::maintenance_intid() => {
             {

@@ -6,7 +6,7 @@ use super::registers::{self, Register, WordRegister};
 use super::{Access, Ctx, Version, Vgic};
 
 /// GICD_CTLR.ARE and DS, both fixed at 1: affinity routing, one security state (IHI 0069, 12.9.4).
-const ARE_DS: u64 = 1 << 4 | 1 << 6;
+const ARE_DS: u32 = 1 << 4 | 1 << 6;
 /// GICD_IROUTER.Interrupt_Routing_Mode.
 pub(super) const IRM: u64 = 1 << 31;
 /// GICD_IROUTER's fields: Aff3, the mode, Aff2..0.
@@ -54,19 +54,23 @@ impl Vgic {
     }
 
     fn dist_control<H: Hw, L: ListRegisters>(&mut self, write: Option<u64>, ctx: &mut Ctx<H, L>) -> u64 {
-        let fixed = if self.version == Version::V2 { 0 } else { ARE_DS };
-        let Some(value) = write else { return fixed | u64::from(self.groups) };
+        let Some(value) = write else { return self.dist_control_value().into() };
         let groups = value as u32 & 3;
         if groups != self.groups {
             self.groups = groups;
+            self.reflect_control();
             self.regate_all(ctx);
         }
         0
     }
 
+    pub(super) fn dist_control_value(&self) -> u32 {
+        self.groups | if self.version == Version::V2 { 0 } else { ARE_DS }
+    }
+
     /// GICD_TYPER: 10 INTID bits, no LPIs, no message-based SPIs; No1N, as IRM picks one vCPU; RSS with SGI targets
     /// above 15 (IHI 0069, 12.9.38). GICv2's: CPUNumber, no Security Extensions (IHI 0048, 4.3.2).
-    fn dist_type(&self) -> u64 {
+    pub(super) fn dist_type(&self) -> u64 {
         if self.version == Version::V2 {
             return (self.cpus.len() as u64 - 1) << 5 | self.spis.len() as u64;
         }
@@ -101,6 +105,10 @@ impl Vgic {
         };
         let mask = value as u32 & owned;
         match register {
+            // What is so already: the most frequent writes of drivers that keep no state of their own.
+            R::Group if bank.group1 == mask => {}
+            R::SetEnable if mask & !bank.enabled == 0 => {}
+            R::ClearEnable if mask & !sgis & bank.enabled == 0 => {}
             R::Group => {
                 let changed = bank.group1 ^ mask;
                 bank.group1 = mask;
@@ -122,6 +130,9 @@ impl Vgic {
             R::ClearPending => self.clear_pending(word, mask & !sgis, ctx),
             R::SetActive => self.set_active(word, mask, ctx),
             R::ClearActive => self.clear_active(word, mask, ctx),
+        }
+        if matches!(register, R::Group | R::SetEnable | R::ClearEnable) {
+            self.reflect(word);
         }
         0
     }
@@ -150,7 +161,10 @@ impl Vgic {
                 Some(_) => {}
             }
         }
-        self.refresh(word, changed, ctx);
+        if changed != 0 {
+            self.reflect(word);
+            self.refresh(word, changed, ctx);
+        }
         value
     }
 

@@ -121,6 +121,7 @@ impl Vgic {
                 bank.edge = if now { bank.edge | 1 << bit } else { bank.edge & !(1 << bit) };
             }
         }
+        self.reflect(word);
         self.regate(word, ctx);
     }
 }

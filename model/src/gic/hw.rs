@@ -78,6 +78,8 @@ pub trait ListRegisters {
     fn read(&self, index: usize) -> u64;
     /// Writes ICH_LR<n>_EL2.
     fn write(&mut self, index: usize, image: u64);
+    /// ICH_EISR_EL2: those whose interrupt the guest ended and which asked to be told, a bit each.
+    fn ended(&self) -> u32;
     /// Reads ICH_HCR_EL2.EOIcount and makes it zero. Called only after LRENPIE was set.
     fn take_eoi_count(&mut self) -> u32;
     /// Writes ICH_HCR_EL2: these bits of [`Control`], with En = 1 and EOIcount = 0. EL2 adds what it wants itself.

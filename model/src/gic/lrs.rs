@@ -25,6 +25,9 @@ fn word_of(vcpu: usize, intid: u32) -> Word {
 impl Vgic {
     /// Brings every vCPU that was nudged up to date: the calling one here, others by a kick.
     pub(super) fn settle<H: Hw, L: ListRegisters>(&mut self, ctx: &mut Ctx<H, L>) {
+        if self.nudged == 0 {
+            return;
+        }
         if self.nudged & 1 << ctx.vcpu != 0 {
             self.shared.set_attention(ctx.vcpu, false);
             if self.version == Version::V2 {
@@ -74,16 +77,14 @@ impl Vgic {
 
     /// Takes in what the guest ended: emulated devices' interrupts, and active ones that are outside.
     pub(super) fn fold<H: Hw, L: ListRegisters>(&mut self, ctx: &mut Ctx<H, L>) {
-        for index in 0..ctx.lrs.count() {
-            let image = ctx.lrs.read(index);
-            if lr::is_ended(image) {
-                ctx.lrs.write(index, 0);
-                if lr::intid(image) < 16 {
-                    // The same SGI again, of another source or held back, waited for this end.
-                    self.nudge(ctx.vcpu);
-                }
-                self.ended(lr::intid(image));
+        for index in bits(ctx.lrs.ended()) {
+            let image = ctx.lrs.read(index as usize);
+            ctx.lrs.write(index as usize, 0);
+            if lr::intid(image) < 16 {
+                // The same SGI again, of another source or held back, waited for this end.
+                self.nudge(ctx.vcpu);
             }
+            self.ended(lr::intid(image));
         }
         // Ends come in the order of preemption, so the most urgent active interrupt is the one that ended.
         let spilled = self.cpus.get(ctx.vcpu).is_some_and(|cpu| !cpu.spilled.is_empty());

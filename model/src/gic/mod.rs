@@ -47,6 +47,7 @@ mod gate;
 mod hw;
 mod lr;
 mod lrs;
+mod mirror;
 mod redist;
 mod registers;
 mod reset;
@@ -61,7 +62,8 @@ use alloc::vec;
 
 pub use hw::{Bits, Control, Hw, ListRegisters, Op, State, Word};
 pub use lr::{Kind, from_gicv2, image, perform, to_gicv2};
-pub use sgi::{Drained, MAX_VCPUS, SgiRegister, Shared, targets};
+pub use mirror::Mirror;
+pub use sgi::{Block, Drained, MAX_VCPUS, SgiRegister, Shared, targets};
 pub use targets::MAX_VCPUS_V2;
 
 use bank::{Bank, Set, bits};
@@ -189,6 +191,8 @@ pub struct Vgic {
     routes: Box<[Route]>,
     cpus: Box<[Cpu]>,
     shared: Arc<Shared>,
+    /// The distributor, then each redistributor's SGI frame (GICv3).
+    mirrors: Arc<[Mirror]>,
     /// vCPUs whose list registers are to be looked at before the call returns.
     nudged: u64,
 }
@@ -255,6 +259,9 @@ impl Vgic {
             spis: spis.into_boxed_slice(),
             cpus: (0..config.vcpus).map(cpu).collect(),
             shared: Arc::new(Shared::new(config.version, config.vcpus)),
+            mirrors: (0..=if config.version == Version::V3 { config.vcpus } else { 0 })
+                .map(|_| Mirror::new())
+                .collect(),
             nudged: 0,
         };
         vgic.reset_state();
@@ -265,6 +272,40 @@ impl Vgic {
     #[must_use]
     pub fn shared(&self) -> Arc<Shared> {
         Arc::clone(&self.shared)
+    }
+
+    /// Registers that cores may read without the lock: the distributor's, then those of each redistributor's SGI frame
+    /// (64 KiB from the redistributor's start; GICv3).
+    #[must_use]
+    pub fn mirrors(&self) -> Arc<[Mirror]> {
+        Arc::clone(&self.mirrors)
+    }
+
+    /// Brings the mirror of a word's registers up to date.
+    fn reflect(&self, word: Word) {
+        let (page, index) = match (word, self.version) {
+            (Word::Private(vcpu), Version::V3) => (vcpu + 1, 0),
+            (Word::Private(_), Version::V2) => return,
+            (Word::Shared(index), _) => (0, index),
+        };
+        if let (Some(mirror), Some(bank)) = (self.mirrors.get(page), self.bank(word)) {
+            mirror.reflect(index, bank);
+        }
+    }
+
+    /// The same for all, and for what the distributor has once.
+    fn reflect_all(&self) {
+        (0..self.cpus.len()).for_each(|vcpu| self.reflect(Word::Private(vcpu)));
+        (1..=self.spis.len()).for_each(|index| self.reflect(Word::Shared(index)));
+        self.reflect_control();
+    }
+
+    /// The same for GICD_CTLR and GICD_TYPER.
+    fn reflect_control(&self) {
+        if let Some(mirror) = self.mirrors.first() {
+            mirror.set(0, self.dist_control_value());
+            mirror.set(4, self.dist_type() as u32);
+        }
     }
 
     /// A load or store in the distributor's frame ([`DIST_SIZE`] or [`DIST_SIZE_V2`] bytes). The value is a load's; 0 for a store.

@@ -119,6 +119,7 @@ impl Vgic {
                 }
             }
         }
+        self.reflect(word);
     }
 
     /// The model's own part of [`Vgic::reset`].
@@ -145,5 +146,6 @@ impl Vgic {
             self.shared.reset(vcpu);
             self.shared.set_group1(vcpu, cpu.private.group1);
         }
+        self.reflect_all();
     }
 }

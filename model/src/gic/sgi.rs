@@ -8,6 +8,7 @@
 //! only (5.3.8). So one source is there, and others wait behind it, for which its end asks for maintenance.
 
 use alloc::boxed::Box;
+use core::mem::offset_of;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 
 use super::bank::bits;
@@ -22,27 +23,39 @@ pub const MAX_VCPUS: usize = 64;
 pub struct Shared {
     /// GICv2: SGIs are kept by source.
     by_source: bool,
-    cpus: Box<[Cpu]>,
+    cpus: Box<[Block]>,
 }
 
-/// One vCPU's part.
+/// One vCPU's part. EL2's assembly delivers an SGI by it in the common case (GICv3): its layout is fixed.
 #[derive(Debug, Default)]
-struct Cpu {
+#[repr(C)]
+pub struct Block {
     /// Pending SGIs that are in no list register.
     pending: AtomicU32,
-    /// GICv2: the sources from which each is pending. Not zero exactly where `pending` has the bit, but for a moment.
-    sources: [AtomicU8; 16],
-    /// GICv2: the source of the one that is, or was last, in a list register, as a bit.
-    loaded: [AtomicU8; 16],
-    /// GICR_IGROUPR0's SGI bits.
-    group1: AtomicU32,
-    /// Prepared list-register images; 0 while the SGI may not be delivered (it stays pending).
-    images: [AtomicU64; 16],
     /// The model holds interrupts of this vCPU outside the list registers.
     crowded: AtomicBool,
     /// Another core changed what this vCPU may take.
     attention: AtomicBool,
+    /// Prepared list-register images; 0 while the SGI may not be delivered (it stays pending).
+    images: [AtomicU64; 16],
+    /// GICR_IGROUPR0's SGI bits.
+    group1: AtomicU32,
+    /// GICv2: the sources from which each is pending. Not zero exactly where `pending` has the bit, but for a moment.
+    sources: [AtomicU8; 16],
+    /// GICv2: the source of the one that is, or was last, in a list register, as a bit.
+    loaded: [AtomicU8; 16],
 }
+
+impl Block {
+    /// Offset of the 32-bit word of SGIs that are pending outside the list registers.
+    pub const PENDING: usize = offset_of!(Block, pending);
+    /// Offset of two bytes: while either is not zero, only [`Shared::drain`] and the lock may fill list registers.
+    pub const BUSY: usize = offset_of!(Block, crowded);
+    /// Offset of sixteen list-register images, 0 where the SGI may not be delivered now.
+    pub const IMAGES: usize = offset_of!(Block, images);
+}
+
+const _: () = assert!(offset_of!(Block, attention) == Block::BUSY + 1 && Block::BUSY.is_multiple_of(2));
 
 /// The register that a guest sends SGIs with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,7 +96,14 @@ pub fn targets(value: u64, source: usize, vcpus: usize) -> u64 {
 impl Shared {
     pub(super) fn new(version: Version, vcpus: usize) -> Self {
         let by_source = version == Version::V2;
-        Shared { by_source, cpus: (0..vcpus).map(|_| Cpu::default()).collect() }
+        Shared { by_source, cpus: (0..vcpus).map(|_| Block::default()).collect() }
+    }
+
+    /// The blocks of the vCPUs, for EL2's fast path of GICv3's SGIs. It does what [`Shared::send`] and
+    /// [`Shared::drain`] do where the one is for a single vCPU and the other finds every list register free.
+    #[must_use]
+    pub fn blocks(&self) -> &[Block] {
+        &self.cpus
     }
 
     /// Performs a guest's write to one of the SGI registers. No lock.

@@ -9,6 +9,7 @@ use crate::gic::{Frame, Shape};
 const HCR: usize = 0x00;
 const VTR: usize = 0x04;
 const VMCR: usize = 0x08;
+const EISR0: usize = 0x20;
 const APR: usize = 0xf0;
 const LR: usize = 0x100;
 /// GICH_HCR.En.
@@ -40,7 +41,8 @@ pub struct Lrs;
 
 impl ListRegisters for Lrs {
     fn count(&self) -> usize {
-        (hyp().read(VTR) & 0x3f) as usize + 1
+        // Nobody builds more than sixteen, and of 32 on there are second registers for their states (5.3.5).
+        ((hyp().read(VTR) & 0x3f) as usize + 1).min(32)
     }
 
     fn read(&self, index: usize) -> u64 {
@@ -49,6 +51,10 @@ impl ListRegisters for Lrs {
 
     fn write(&mut self, index: usize, image: u64) {
         hyp().write(LR + 4 * index, to_gicv2(image));
+    }
+
+    fn ended(&self) -> u32 {
+        hyp().read(EISR0)
     }
 
     fn take_eoi_count(&mut self) -> u32 {

@@ -136,6 +136,10 @@ impl Controller for Gicv2 {
         dist::frame().write(SGIR, u32::from(interface(seat)) << 16 | KICK);
     }
 
+    fn doorbell(&self, _: Seat) -> u64 {
+        0
+    }
+
     fn acknowledge(&self) -> Taken {
         Taken(cpu().read(GICC_IAR))
     }

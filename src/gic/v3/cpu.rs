@@ -89,15 +89,18 @@ pub fn acknowledge() -> Taken {
     Taken(mrs!("icc_iar1_el1") as u32)
 }
 
+/// The value of ICC_SGI1R_EL1 that sends an SGI to the core with this MPIDR (12.2.23).
+pub fn sgi(mpidr: u64, intid: u32) -> u64 {
+    let (aff0, aff1, aff2, aff3) = (mpidr & 0xff, mpidr >> 8 & 0xff, mpidr >> 16 & 0xff, mpidr >> 32 & 0xff);
+    aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | u64::from(intid) << 24 | aff1 << 16 | 1 << (aff0 & 15)
+}
+
 /// Sends the kick to the core with this MPIDR.
 pub fn kick(mpidr: u64) {
-    let (aff0, aff1, aff2, aff3) = (mpidr & 0xff, mpidr >> 8 & 0xff, mpidr >> 16 & 0xff, mpidr >> 32 & 0xff);
-    let target =
-        aff3 << 48 | (aff0 >> 4) << 44 | aff2 << 32 | u64::from(KICK) << 24 | aff1 << 16 | 1 << (aff0 & 15);
     // SAFETY: what was written before is visible before the SGI arrives (DSB); the kick only makes a core look.
     unsafe {
         core::arch::asm!("dsb ish", options(nostack, preserves_flags));
-        msr!("icc_sgi1r_el1", target);
+        msr!("icc_sgi1r_el1", sgi(mpidr, KICK));
         core::arch::asm!("isb", options(nostack, preserves_flags));
     }
 }
@@ -141,6 +144,10 @@ impl ListRegisters for Lrs {
     fn write(&mut self, index: usize, image: u64) {
         // SAFETY: list registers only say what this core's guest sees pending; the model keeps them consistent.
         unsafe { by_index!(index, msr, image) };
+    }
+
+    fn ended(&self) -> u32 {
+        mrs!("ich_eisr_el2") as u32 & 0xffff
     }
 
     fn take_eoi_count(&mut self) -> u32 {

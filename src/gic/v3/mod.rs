@@ -5,7 +5,7 @@ pub mod redist;
 
 pub use cpu::Lrs;
 
-use super::{Controller, Frame, IGROUPR, Seat, Shape, Taken, dist};
+use super::{Controller, DOORBELL, Frame, IGROUPR, Seat, Shape, Taken, dist};
 
 const IROUTER: usize = 0x6000;
 /// GICD_CTLR.ARE_NS (bit 4; ARE where there is one security state).
@@ -79,6 +79,13 @@ impl Controller for Gicv3 {
     fn kick(&self, seat: Seat) {
         if let Seat::V3(mpidr, _) = seat {
             cpu::kick(mpidr);
+        }
+    }
+
+    fn doorbell(&self, seat: Seat) -> u64 {
+        match seat {
+            Seat::V3(mpidr, _) => cpu::sgi(mpidr, DOORBELL),
+            Seat::V2(_) => 0,
         }
     }
 

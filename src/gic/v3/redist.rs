@@ -1,7 +1,8 @@
 //! A core's redistributor: its SGIs and PPIs.
 
 use crate::gic::{
-    Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY, PRIORITY,
+    DOORBELL, Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY,
+    PRIORITY,
 };
 
 /// Offset of the SGI frame (IHI 0069, 12.10).
@@ -44,8 +45,8 @@ impl Redistributor {
         self.control.read(CTLR) & CTLR_ENABLE_LPIS != 0
     }
 
-    /// Brings it to a known state, on its own core: awake, everything disabled, idle and in Group 1, only the kick and
-    /// EL2's maintenance interrupt enabled.
+    /// Brings it to a known state, on its own core: awake, everything disabled, idle and in Group 1, only EL2's own
+    /// interrupts enabled.
     pub fn init(self, maintenance: u32) {
         self.control.write(WAKER, self.control.read(WAKER) & !WAKER_SLEEP);
         while self.control.read(WAKER) & WAKER_ASLEEP != 0 {
@@ -60,7 +61,7 @@ impl Redistributor {
             self.private.write(IPRIORITYR + 4 * word, u32::from_ne_bytes([PRIORITY; 4]));
         }
         self.private.write_byte(IPRIORITYR + KICK as usize, KICK_PRIORITY);
-        self.private.write(ISENABLER, 1 << KICK | 1 << maintenance);
+        self.private.write(ISENABLER, 1 << KICK | 1 << DOORBELL | 1 << maintenance);
         self.wait();
     }
 

@@ -11,6 +11,7 @@ mod hog;
 mod interrupts;
 mod lossless;
 mod memory;
+mod operands;
 mod processor;
 mod psci;
 mod reset;
@@ -30,6 +31,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "flight", rows: flight::ROWS },
     Group { name: "sgi", rows: sgi::ROWS },
     Group { name: "sgi", rows: sgir::ROWS },
+    Group { name: "operands", rows: operands::ROWS },
     Group { name: "psci", rows: psci::ROWS },
     Group { name: "features", rows: features::ROWS },
     Group { name: "processor", rows: processor::ROWS },

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::super::{Access, Config, Control, Drained, Irq, Shared, Spi, Version, Vgic, lr};
+use super::super::{Access, Config, Control, Drained, Irq, REDIST_SIZE, Shared, Spi, Version, Vgic, lr};
 pub use super::machine::{Core, INTIDS, Line, Lrs, Machine, Physical};
 
 /// A partition on the machine.
@@ -91,11 +91,26 @@ impl World {
     }
 
     pub fn dist(&mut self, vcpu: usize, offset: u64, width: u8, write: Option<u64>) -> u64 {
-        self.call(vcpu, |vgic, hw, lrs| vgic.dist_access(vcpu, offset, Access { width, write }, hw, lrs))
+        let mirrored = self.vgic.mirrors().first().and_then(|mirror| mirror.read(offset));
+        let value =
+            self.call(vcpu, |vgic, hw, lrs| vgic.dist_access(vcpu, offset, Access { width, write }, hw, lrs));
+        if let (Some(mirrored), 4, None) = (mirrored, width, write) {
+            assert_eq!(u64::from(mirrored), value, "the mirror of GICD {offset:#x}");
+        }
+        value
     }
 
     pub fn redist(&mut self, vcpu: usize, offset: u64, width: u8, write: Option<u64>) -> u64 {
-        self.call(vcpu, |vgic, hw, lrs| vgic.redist_access(vcpu, offset, Access { width, write }, hw, lrs))
+        let (page, inner) = ((offset / REDIST_SIZE) as usize + 1, offset % REDIST_SIZE);
+        let mirrors = self.vgic.mirrors();
+        let mirror = mirrors.get(page).filter(|_| inner >= 0x1_0000);
+        let mirrored = mirror.and_then(|mirror| mirror.read(inner - 0x1_0000));
+        let value = self
+            .call(vcpu, |vgic, hw, lrs| vgic.redist_access(vcpu, offset, Access { width, write }, hw, lrs));
+        if let (Some(mirrored), 4, None) = (mirrored, width, write) {
+            assert_eq!(u64::from(mirrored), value, "the mirror of GICR {offset:#x}");
+        }
+        value
     }
 
     /// A word write to the distributor by vCPU 0.

@@ -217,6 +217,11 @@ impl ListRegisters for Lrs {
             "one number in two list registers"
         );
     }
+    fn ended(&self) -> u32 {
+        let lrs = &self.0.borrow().cores[self.1].lrs;
+        (0..).zip(lrs).fold(0, |all, (index, image)| all | u32::from(lr::is_ended(*image)) << index)
+    }
+
     fn take_eoi_count(&mut self) -> u32 {
         std::mem::take(&mut self.0.borrow_mut().cores[self.1].eoi_count)
     }

@@ -4,6 +4,7 @@ mod fake;
 mod flight;
 mod gicv2;
 mod machine;
+mod mirror;
 mod overflow;
 mod random;
 mod registers;

@@ -1,0 +1,47 @@
+//! The exception vectors (vectors.S) and the exits that need no Rust (fast.S), with the layouts and numbers that they share
+//! with Rust.
+
+use core::arch::global_asm;
+
+use partita_abi::{psci, smccc};
+use partita_model::gic::{Block, Mirror};
+use partita_model::lifecycle::exits::Kind;
+
+use crate::core::{Core, Peer};
+use crate::gic::DOORBELL;
+
+// The assembly compares with an immediate of the upper half, and with a number of 128 bytes.
+const _: () = assert!(psci::VERSION & 0xffff == 0 && smccc::VERSION & 0xffff == 0);
+const _: () = assert!(
+    Mirror::SET_ENABLE.start.is_multiple_of(128) && Mirror::SET_ENABLE.end == Mirror::SET_ENABLE.start + 128
+);
+
+global_asm!(
+    include_str!("vectors.S"),
+    include_str!("fast.S"),
+    core_ready = const Core::READY,
+    core_exits = const Core::EXITS,
+    core_emergency = const Core::EMERGENCY,
+    core_frames = const Core::FRAMES,
+    core_sgis = const Core::SGIS,
+    core_peers = const Core::PEERS,
+    core_registers = const Core::REGISTERS,
+    mirror_known = const Mirror::KNOWN,
+    set_enable = const Mirror::SET_ENABLE.start,
+    peer_bits = const size_of::<Peer>().ilog2(),
+    block_pending = const Block::PENDING,
+    block_busy = const Block::BUSY,
+    block_images = const Block::IMAGES,
+    exit_irq = const 8 * Kind::Irq as usize,
+    exit_sgi = const 8 * Kind::Sgi as usize,
+    exit_mmio = const 8 * Kind::Mmio as usize,
+    exit_psci = const 8 * Kind::Psci as usize,
+    exit_hvc = const 8 * Kind::Hvc as usize,
+    doorbell = const DOORBELL,
+    psci_version = const psci::VERSION,
+    psci_version_major = const psci::VERSION_1_1 >> 16,
+    psci_version_minor = const psci::VERSION_1_1 & 0xffff,
+    smccc_version = const smccc::VERSION,
+    smccc_version_major = const smccc::VERSION_1_2 >> 16,
+    smccc_version_minor = const smccc::VERSION_1_2 & 0xffff,
+);
