@@ -2,7 +2,7 @@
 PLATFORM ?= qemu-virt
 CARGO := scripts/cargo
 
-.PHONY: run test check setup install clean help
+.PHONY: run test bench check setup install clean help
 .DEFAULT_GOAL := help
 
 run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
@@ -12,6 +12,9 @@ test check: SETUP := --tests
 test: setup ## set up what is missing, format and lints, host tests, QEMU system tests
 	@scripts/lint
 	@scripts/test
+
+bench: setup ## what exits cost in instructions, beside none at all
+	@$(CARGO) run -q --locked -p partita-tests --bin bench
 
 check: setup ## format, lints and host tests: what a commit needs
 	@scripts/lint

@@ -23,10 +23,11 @@ fn cargo(args: &[&str]) {
     assert!(output.status.success(), "cargo {}: {}\n{words}", args.join(" "), output.status);
 }
 
-/// The folder `target/` that scripts/cargo uses: this test lies in its debug/deps.
+/// The folder `target/` that scripts/cargo uses: a test lies in its debug/deps, a program in its debug.
 fn target() -> PathBuf {
     let test = std::env::current_exe().expect("the test knows its own path");
-    test.ancestors().nth(3).expect("target/debug/deps/TEST").to_owned()
+    let debug = test.ancestors().find(|folder| folder.ends_with("debug")).expect("target/debug/deps/TEST");
+    debug.parent().expect("debug lies in target/").to_owned()
 }
 
 /// The host tool. Building it here too, and the programs for bare metal that it would build at its first run, keeps the
@@ -35,10 +36,16 @@ pub fn partita() -> &'static Path {
     static TOOL: OnceLock<PathBuf> = OnceLock::new();
     TOOL.get_or_init(|| {
         cargo(&["build", "-q", "--locked", "-p", "partita-cli"]);
-        let packages = ["-p", "partita", "-p", "metronome", "-p", "probe", "-p", "flat"];
+        let packages = ["-p", "partita", "-p", "metronome", "-p", "probe", "-p", "flat", "-p", "bench"];
         cargo(&[&["build", "-q", "--locked", "--release", "--target", TARGET], &packages[..]].concat());
         target().join("debug/partita")
     })
+}
+
+/// The plugin that counts instructions.
+pub fn counter() -> PathBuf {
+    cargo(&["build", "-q", "--locked", "-p", "partita-counter"]);
+    target().join("debug/libpartita_counter.so")
 }
 
 /// A guest as a flat binary: its segments in the order of their addresses, without the zeros at the end.

@@ -10,6 +10,7 @@ mod debugger;
 mod firmware;
 mod machine;
 mod slots;
+pub mod speed;
 pub mod tables;
 
 pub use build::{guest, partita, root};

@@ -10,4 +10,5 @@ mod loaders;
 mod probe;
 mod rpi4;
 mod sd;
+mod speed;
 mod words;

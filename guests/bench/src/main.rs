@@ -1,0 +1,144 @@
+//! The benchmark: what operations cost that may leave the guest, in ticks of the virtual counter. It runs alone on a machine,
+//! in a partition, and under other hypervisors, and learns which GIC there is from the tree.
+//!
+//! Words of its bootargs: `repeat=N` (default 16) measurements of each row; `mark` sends an SGI to the second core between
+//! two marks instead (see `measure.S`). It prints `bench: NAME MIN MAX` for each row, and powers off.
+#![no_std]
+#![no_main]
+
+use core::arch::global_asm;
+use core::sync::atomic::{AtomicU32, Ordering};
+
+use partita_guest::gic::Version;
+use partita_guest::{Machine, args, cpu, gic, println, psci, timer};
+
+global_asm!(include_str!("measure.S"));
+
+unsafe extern "C" {
+    fn measure_nothing(x0: u64) -> u64;
+    fn measure_hvc(function: u64) -> u64;
+    fn measure_smc(function: u64) -> u64;
+    fn measure_load(address: u64) -> u64;
+    fn measure_store(address: u64, value: u64) -> u64;
+    fn measure_sgi_v3(value: u64, flag: *const AtomicU32) -> u64;
+    fn measure_sgi_v2(value: u64, flag: *const AtomicU32, sgir: u64) -> u64;
+    fn measure_timer(ahead: u64, gicc: u64) -> u64;
+    fn mark();
+}
+
+partita_guest::guest!(main = main, irq = irq);
+
+/// The SGI that is measured.
+const SGI: u32 = 3;
+/// GICD_TYPER, GICD_SGIR, and ISENABLER0 of the frame with the private interrupts.
+const GICD_TYPER: u64 = 0x004;
+const GICD_SGIR: u64 = 0xf00;
+const ISENABLER0: u64 = 0x100;
+/// PSCI_VERSION and SMCCC_VERSION.
+const PSCI_VERSION: u64 = 0x8400_0000;
+const SMCCC_VERSION: u64 = 0x8000_0000;
+
+static CAME: AtomicU32 = AtomicU32::new(0);
+
+fn main(machine: &'static Machine) {
+    let number = |name, default| args::get(machine.bootargs, name).and_then(args::number).unwrap_or(default);
+    let repeat = number("repeat", 16);
+    println!(
+        "bench: counter at {} Hz, EL1 by {}",
+        timer::frequency(),
+        if psci::by_smc() { "SMC" } else { "HVC" }
+    );
+    gic::init(machine);
+    gic::enable(SGI, true);
+    if args::get(machine.bootargs, "mark").is_some() {
+        cpu::unmask_interrupts();
+        return to_another(machine, repeat);
+    }
+    let row = |name: &str, measure: &dyn Fn() -> u64| {
+        // The first one finds caches and translations cold.
+        measure();
+        let (mut min, mut max) = (u64::MAX, 0);
+        for _ in 0..repeat {
+            let value = measure();
+            (min, max) = (min.min(value), max.max(value));
+        }
+        println!("bench: {name} {min} {max}");
+    };
+    // SAFETY: each sequence changes what a function may change. The registers read and written are the GIC's, by its
+    // driver's leave: what is written is what is there.
+    unsafe {
+        row("nothing", &|| measure_nothing(0));
+        if psci::by_smc() || args::get(machine.bootargs, "hypervisor").is_some() {
+            row("psci-version-smc", &|| measure_smc(PSCI_VERSION));
+        }
+        if !psci::by_smc() || args::get(machine.bootargs, "hypervisor").is_some() {
+            row("psci-version-hvc", &|| measure_hvc(PSCI_VERSION));
+            row("smccc-version-hvc", &|| measure_hvc(SMCCC_VERSION));
+        }
+        row("gicd-read", &|| measure_load(machine.gicd + GICD_TYPER));
+        let isenabler = gic::private_frame(0) + ISENABLER0;
+        row("isenabler-write-again", &|| measure_store(isenabler, 1 << SGI));
+        row("isenabler-write", &|| {
+            gic::enable(SGI, false);
+            gic::enable(machine.physical_timer, false);
+            measure_store(isenabler, 1 << SGI | 1 << machine.physical_timer)
+        });
+        gic::enable(machine.virtual_timer, true);
+        row("timer-latency", &|| measure_timer(10_000, gic::gicc()));
+        cpu::unmask_interrupts();
+        row("sgi-self", &|| {
+            CAME.store(0, Ordering::SeqCst);
+            match gic::version() {
+                // To oneself: by a list of this core alone; by TargetListFilter = 2 (IHI 0048, 4.3.15).
+                Version::V3 => measure_sgi_v3(u64::from(SGI) << 24 | 1, &raw const CAME),
+                Version::V2 => {
+                    measure_sgi_v2(2 << 24 | u64::from(SGI), &raw const CAME, machine.gicd + GICD_SGIR)
+                }
+            }
+        });
+        cpu::mask_interrupts();
+    }
+}
+
+/// Sends SGIs to the second core, which waits for them asleep, each between two marks.
+fn to_another(machine: &'static Machine, repeat: u64) {
+    let Some(affinity) = machine.cores.get(1) else {
+        return println!("bench: there is no second core");
+    };
+    cpu::start(1, *affinity, receive);
+    wait_for(1);
+    for _ in 0..repeat {
+        CAME.store(0, Ordering::SeqCst);
+        timer::spin(timer::frequency() / 10_000);
+        // SAFETY: does nothing.
+        unsafe { mark() };
+        gic::send(SGI, 1 << 1);
+        wait_for(1);
+        timer::spin(timer::frequency() / 10_000);
+        // SAFETY: does nothing.
+        unsafe { mark() };
+    }
+    println!("bench: marked {repeat}");
+}
+
+fn wait_for(count: u32) {
+    while CAME.load(Ordering::SeqCst) != count {
+        core::hint::spin_loop();
+    }
+}
+
+fn receive() {
+    gic::init_secondary();
+    gic::enable(SGI, true);
+    cpu::unmask_interrupts();
+    CAME.store(1, Ordering::SeqCst);
+    loop {
+        cpu::wait();
+    }
+}
+
+fn irq() {
+    let Some(interrupt) = gic::acknowledge() else { return };
+    CAME.store(1, Ordering::SeqCst);
+    gic::end(interrupt);
+}

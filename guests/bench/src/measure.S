@@ -1,0 +1,99 @@
+// The measured sequences, in assembly so that no compiler has a say in what they count. Each takes the virtual count before
+// and after and returns the difference in x0. Under QEMU's -icount shift=0 at 1 GHz a tick is one instruction, so a sequence
+// of n instructions reads n + 2 (the ISB and the second read).
+
+	.macro	measured name:req, operation:vararg
+	.global	\name
+\name:
+	isb
+	mrs	x9, cntvct_el0
+	\operation
+	isb
+	mrs	x10, cntvct_el0
+	sub	x0, x10, x9
+	ret
+	.endm
+
+	.section .text.measure, "ax"
+	measured measure_nothing,
+	measured measure_hvc, hvc #0
+	measured measure_smc, smc #0
+	measured measure_load, ldr w1, [x0]
+	measured measure_store, str w1, [x0]
+
+// measure_sgi(value, &flag): to this core, from the write of ICC_SGI1R_EL1 to the handler's having come and gone.
+	.global	measure_sgi_v3
+measure_sgi_v3:
+	isb
+	mrs	x9, cntvct_el0
+	msr	icc_sgi1r_el1, x0
+	isb
+1:	ldr	w2, [x1]
+	cbz	w2, 1b
+	isb
+	mrs	x10, cntvct_el0
+	sub	x0, x10, x9
+	ret
+
+// measure_sgi_v2(value, &flag, GICD_SGIR)
+	.global	measure_sgi_v2
+measure_sgi_v2:
+	isb
+	mrs	x9, cntvct_el0
+	str	w0, [x2]
+	dsb	sy
+1:	ldr	w2, [x1]
+	cbz	w2, 1b
+	isb
+	mrs	x10, cntvct_el0
+	sub	x0, x10, x9
+	ret
+
+// measure_timer(ahead, GICC or 0): how late the first instruction of the vector is that reads the count, after the virtual
+// timer's compare value. The core spins meanwhile. Everything is at hand in registers: x9 the compare value, x11 GICC.
+	.global	measure_timer
+measure_timer:
+	mrs	x2, vbar_el1
+	adrp	x3, timer_vectors
+	add	x3, x3, :lo12:timer_vectors
+	msr	vbar_el1, x3
+	mov	x11, x1
+	isb
+	mrs	x9, cntvct_el0
+	add	x9, x9, x0
+	msr	cntv_cval_el0, x9
+	mov	x3, #1
+	msr	cntv_ctl_el0, x3
+	mov	x10, xzr
+	isb
+	msr	daifclr, #2
+1:	cbz	x10, 1b
+	msr	daifset, #2
+	msr	vbar_el1, x2
+	isb
+	sub	x0, x10, x9
+	ret
+
+	.balign	0x800
+timer_vectors:
+	.balign	0x80
+	.skip	0x280				// current EL with SP_ELx, IRQ
+	mrs	x10, cntvct_el0
+	cbnz	x11, 1f
+	mrs	x12, icc_iar1_el1
+	msr	cntv_ctl_el0, xzr
+	isb
+	msr	icc_eoir1_el1, x12
+	eret
+1:	ldr	w12, [x11, #0xc]		// GICC_IAR
+	msr	cntv_ctl_el0, xzr
+	isb
+	str	w12, [x11, #0x10]		// GICC_EOIR
+	eret
+	.balign	0x800
+
+// mark(): a hint that means nothing to the core; the counter that watches from outside notes all cores' counts.
+	.global	mark
+mark:
+	hint	#0x7f
+	ret

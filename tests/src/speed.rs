@@ -1,0 +1,73 @@
+//! What operations cost in instructions: the benchmark guest under -icount, where a tick of its counter is an instruction,
+//! and the counter plugin where several cores take part. The figures are the same on every computer.
+
+use std::collections::BTreeMap;
+
+use crate::{Machine, Outcome, build, native};
+
+const PLAN: &str = "tests/system/bench.dtso";
+/// `-cpu max` counts at 1 GHz.
+const CPU: &str = "max";
+
+/// Instructions by row of the benchmark.
+pub type Figures = BTreeMap<String, u64>;
+
+/// The benchmark on a machine with this GIC, without a hypervisor.
+pub fn alone(gic: u8) -> Figures {
+    let machine = format!("gic-version={gic}");
+    let outcome = native("bench", CPU, 1, "")
+        .args(&["-M", &machine, "-icount", "shift=0,sleep=off"])
+        .limit(120)
+        .to_end();
+    rows(&outcome, outcome.log.lines().collect())
+}
+
+/// The benchmark as the only partition.
+pub fn partition(gic: u8) -> Figures {
+    let gic = gic.to_string();
+    let outcome = Machine::run(PLAN).args(&["--cpu", CPU, "--icount", "--gic", &gic]).limit(120).to_end();
+    let mut figures = rows(&outcome, outcome.lines("bench"));
+    figures.extend(to_another(&gic));
+    figures
+}
+
+/// The least of each row; what has no row is wrong.
+fn rows(outcome: &Outcome, lines: Vec<&str>) -> Figures {
+    let mut figures = Figures::new();
+    for words in lines.iter().filter_map(|line| line.strip_prefix("bench: ")) {
+        if let [name, least, _most] = words.split(' ').collect::<Vec<_>>()[..]
+            && let Ok(least) = least.parse()
+        {
+            figures.insert(name.to_owned(), least);
+        }
+    }
+    outcome.check(figures.get("nothing") == Some(&2), "two reads of the counter are two instructions apart");
+    figures
+}
+
+/// An SGI to another core: instructions at EL2, of the sender and of the receiver, which waits asleep.
+fn to_another(gic: &str) -> Figures {
+    let log = tempfile::NamedTempFile::new().expect("a file for the counts");
+    let plugin = format!("{},log={}", build::counter().display(), log.path().display());
+    let changes = [("\"hypervisor\"", "\"mark\""), ("cpus = <0>", "cpus = <0 1>")];
+    let outcome = Machine::run_changed(PLAN, &changes)
+        .args(&["--cpu", CPU, "--gic", gic, "--", "-plugin", &plugin])
+        .limit(120)
+        .to_end();
+    outcome.check(outcome.lines("bench").contains(&"bench: marked 16"), "the benchmark came to its end");
+    let counts = std::fs::read_to_string(log.path()).expect("the plugin wrote its counts");
+    let marks: Vec<Vec<u64>> =
+        counts.lines().filter_map(|line| Some(el2(line.strip_prefix("mark ")?))).collect();
+    outcome.check(marks.len() == 32, "two marks for each SGI");
+    let least = |core: usize| {
+        let pairs = marks.as_chunks().0.iter();
+        pairs.map(|[before, after]: &[Vec<u64>; 2]| after[core] - before[core]).min().unwrap_or(0)
+    };
+    Figures::from([("sgi-other-sender".to_owned(), least(0)), ("sgi-other-receiver".to_owned(), least(1))])
+}
+
+/// The cores' counts of EL2 in a line of the plugin: `CORE: EL2/OTHER ...`.
+fn el2(line: &str) -> Vec<u64> {
+    let pairs = line.split(' ').skip(1).filter_map(|pair| pair.split('/').next()?.parse().ok());
+    pairs.collect()
+}

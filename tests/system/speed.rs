@@ -1,0 +1,37 @@
+//! The cost of exits, against tests/system/budgets: lines of a row, a GIC's version, and the most instructions that it may
+//! cost in a partition. A figure that falls is worth a lower budget.
+
+use partita_tests::{root, speed};
+
+fn within_budget(gic: u8) {
+    let budgets =
+        std::fs::read_to_string(root().join("tests/system/budgets")).expect("the budgets are there");
+    let figures = speed::partition(gic);
+    let mut compared = 0;
+    let mut wrong = Vec::new();
+    for line in budgets.lines().filter(|line| !line.starts_with('#')) {
+        let [row, version, most] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("tests/system/budgets: {line}: not ROW GIC INSTRUCTIONS");
+        };
+        if version != gic.to_string() {
+            continue;
+        }
+        let most: u64 = most.parse().unwrap_or_else(|_| panic!("tests/system/budgets: {line}: no number"));
+        match figures.get(row) {
+            Some(figure) if *figure <= most => compared += 1,
+            figure => wrong.push(format!("{row}: {figure:?}, budget {most}")),
+        }
+    }
+    assert!(wrong.is_empty(), "GICv{gic}: {wrong:#?}");
+    assert_eq!(compared, figures.len() - 1, "every row but `nothing` has a budget: {figures:#?}");
+}
+
+#[test]
+fn exits_on_gicv3() {
+    within_budget(3);
+}
+
+#[test]
+fn exits_on_gicv2() {
+    within_budget(2);
+}
