@@ -1,6 +1,7 @@
 //! Boots machines and looks at their consoles.
 
 mod bad;
+mod card;
 mod console;
 mod demo;
 mod foreign;
