@@ -9,6 +9,7 @@ mod console;
 mod debugger;
 mod firmware;
 mod machine;
+mod registry;
 mod slots;
 pub mod speed;
 pub mod tables;
@@ -19,3 +20,6 @@ pub use console::{Console, lines_of};
 pub use debugger::Debugger;
 pub use firmware::Firmware;
 pub use machine::{Machine, Outcome, Running, emulator, native, pi_with_u_boot, qemu, with_firmware};
+pub use registry::{
+    A72_ONLY, ABOUT_THE_BOARD, GICV2_ONLY, NOT_YET, OTHER_CORE, On, Place, Target, Test, run_test, show,
+};

@@ -18,7 +18,7 @@ use crate::console::{Console, lines_of};
 use crate::debugger::Debugger;
 use crate::firmware::{self, Firmware};
 use crate::slots::Slot;
-use crate::{build, guest};
+use crate::{On, Target, build, guest};
 
 /// How long a machine may run, if the test does not say. A busy computer boots Linux in a minute.
 const LIMIT: Duration = Duration::from_secs(240);
@@ -98,35 +98,29 @@ pub struct Running {
 }
 
 impl Machine {
-    /// `partita run` with a plan, named from the project's root.
-    pub fn run(plan: &str) -> Machine {
-        Machine::run_on("qemu-virt", plan)
-    }
-
-    /// The same on another platform.
-    pub fn run_on(platform: &str, plan: &str) -> Machine {
-        let mut machine = Machine::new(tied(build::partita().as_os_str()));
-        machine.command.args(["run", "--platform", platform]).arg(build::root().join(plan));
-        machine
+    /// `partita run` with a plan, named from the project's root, or the target's own in its place ([`On`]).
+    pub fn run(on: On, plan: &str) -> Machine {
+        Machine::run_changed(on, plan, &[])
     }
 
     /// The same with its text changed first: each pair of `changes` is what to replace and by what.
-    pub fn run_changed(plan: &str, changes: &[(&str, &str)]) -> Machine {
-        Machine::run_changed_on("qemu-virt", plan, changes)
-    }
-
-    /// The same on another platform.
-    pub fn run_changed_on(platform: &str, plan: &str, changes: &[(&str, &str)]) -> Machine {
-        let path = build::root().join(plan);
+    pub fn run_changed(on: On, plan: &str, changes: &[(&str, &str)]) -> Machine {
+        let path = on.plan(plan);
+        let changes = [changes, on.changes(&path)].concat();
+        let mut machine = Machine::new(tied(build::partita().as_os_str()));
+        machine.command.arg("run").args(on.args());
+        if changes.is_empty() {
+            machine.command.arg(path);
+            return machine;
+        }
         let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{plan}: {error}"));
         for (from, to) in changes {
-            assert!(text.contains(from), "{plan} has no {from}");
+            assert!(text.contains(from), "{} has no {from}", path.display());
             text = text.replace(from, to);
         }
-        let mut machine = Machine::new(tied(build::partita().as_os_str()));
         let changed = machine.folder.path().join(path.file_name().expect("a plan is a file"));
         std::fs::write(&changed, text).expect("the test's folder takes files");
-        machine.command.args(["run", "--platform", platform]).arg(changed);
+        machine.command.arg(changed);
         machine
     }
 
@@ -290,8 +284,8 @@ impl Drop for Running {
 }
 
 /// QEMU itself with a hypervisor image and a bundle, as `partita build` made them and a test has then changed them.
-pub fn qemu(image: &Path, bundle: Option<&Path>) -> Machine {
-    let mut command = platform("qemu-virt");
+pub fn qemu(on: On, image: &Path, bundle: Option<&Path>) -> Machine {
+    let mut command = platform(on);
     command.arg("-kernel").arg(image);
     if let Some(bundle) = bundle {
         command.arg("-initrd").arg(bundle);
@@ -300,44 +294,49 @@ pub fn qemu(image: &Path, bundle: Option<&Path>) -> Machine {
 }
 
 /// The same machine, started by a boot loader, which finds a folder's files on a FAT disk.
-pub fn with_firmware(firmware: Firmware, folder: &Path) -> Machine {
-    let mut command = platform("qemu-virt");
+pub fn with_firmware(on: On, firmware: Firmware, folder: &Path) -> Machine {
+    let mut command = platform(on);
     command.arg("-bios").arg(firmware.image()).args(firmware::disk(folder));
     Machine::new(command)
 }
 
 /// Raspberry Pi 4 with a card, started by U-Boot. The kit must have the board's tree.
-pub fn pi_with_u_boot(card: &Path) -> Machine {
-    let mut command = platform("rpi4");
-    command.args(["-display", "none", "-monitor", "none", "-serial", "stdio"]);
+pub fn pi_with_u_boot(on: On, card: &Path) -> Machine {
+    let mut command = platform(on);
     command.arg("-drive").arg(format!("if=sd,format=raw,file={}", card.display()));
     command.arg("-kernel").arg(Firmware::UBootPi.image());
     Machine::new(command)
 }
 
-/// QEMU with the arguments of a platform.
-fn platform(name: &str) -> Command {
-    let path = build::root().join("platforms").join(name).join("qemu.args");
+/// QEMU with the arguments of a target's platform.
+fn platform(on: On) -> Command {
+    let path = build::root().join("platforms").join(on.target().platform()).join("qemu.args");
     let words = std::fs::read_to_string(path).expect("a platform has qemu.args");
     let images = firmware::cache().join("images").display().to_string();
     let mut command = tied(OsStr::new(QEMU));
     for line in words.lines().filter(|line| !line.starts_with('#')) {
         command.args(line.split_ascii_whitespace().map(|word| word.replace("{images}", &images)));
     }
+    command.args(match on.target() {
+        Target::VirtGicv3 => &[][..],
+        Target::VirtGicv2 => &["-M", "gic-version=2"],
+        Target::Raspi4b => &["-display", "none", "-monitor", "none", "-serial", "stdio"],
+    });
     command
 }
 
 /// QEMU itself, with nothing but the arguments that a test gives it.
-pub fn emulator() -> Machine {
+pub fn emulator(_: On) -> Machine {
     Machine::new(tied(OsStr::new(QEMU)))
 }
 
-/// A guest alone on QEMU at EL1, without Partita.
-pub fn native(program: &str, cpu: &str, cores: usize, bootargs: &str) -> Machine {
+/// A guest alone on QEMU's virt machine at EL1, without Partita.
+pub fn native(on: On, program: &str, cpu: &str, cores: usize, bootargs: &str) -> Machine {
     let mut machine = Machine::new(tied(OsStr::new(QEMU)));
     let kernel = machine.folder.path().join(program);
     std::fs::write(&kernel, guest(program)).expect("the test's folder takes files");
-    machine.command.args(["-M", "virt,gic-version=3", "-m", "256M", "-nographic", "-nic", "none"]);
+    let gic = if on.target() == Target::VirtGicv2 { "virt,gic-version=2" } else { "virt,gic-version=3" };
+    machine.command.args(["-M", gic, "-m", "256M", "-nographic", "-nic", "none"]);
     machine
         .command
         .args(["-cpu", cpu, "-smp", &cores.to_string(), "-append", bootargs, "-kernel"])

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Machine, Outcome, build, native};
+use crate::{Machine, On, Outcome, build, native};
 
 const PLAN: &str = "tests/system/bench.dtso";
 /// `-cpu max` counts at 1 GHz.
@@ -12,22 +12,17 @@ const CPU: &str = "max";
 /// Instructions by row of the benchmark.
 pub type Figures = BTreeMap<String, u64>;
 
-/// The benchmark on a machine with this GIC, without a hypervisor.
-pub fn alone(gic: u8) -> Figures {
-    let machine = format!("gic-version={gic}");
-    let outcome = native("bench", CPU, 1, "")
-        .args(&["-M", &machine, "-icount", "shift=0,sleep=off"])
-        .limit(120)
-        .to_end();
+/// The benchmark on a machine of this target, without a hypervisor.
+pub fn alone(on: On) -> Figures {
+    let outcome = native(on, "bench", CPU, 1, "").args(&["-icount", "shift=0,sleep=off"]).limit(120).to_end();
     rows(&outcome, outcome.log.lines().collect())
 }
 
 /// The benchmark as the only partition.
-pub fn partition(gic: u8) -> Figures {
-    let gic = gic.to_string();
-    let outcome = Machine::run(PLAN).args(&["--cpu", CPU, "--icount", "--gic", &gic]).limit(120).to_end();
+pub fn partition(on: On) -> Figures {
+    let outcome = Machine::run(on, PLAN).args(&["--cpu", CPU, "--icount"]).limit(120).to_end();
     let mut figures = rows(&outcome, outcome.lines("bench"));
-    figures.extend(to_another(&gic));
+    figures.extend(to_another(on));
     figures
 }
 
@@ -46,12 +41,12 @@ fn rows(outcome: &Outcome, lines: Vec<&str>) -> Figures {
 }
 
 /// An SGI to another core: instructions at EL2, of the sender and of the receiver, which waits asleep.
-fn to_another(gic: &str) -> Figures {
+fn to_another(on: On) -> Figures {
     let log = tempfile::NamedTempFile::new().expect("a file for the counts");
     let plugin = format!("{},log={}", build::counter().display(), log.path().display());
     let changes = [("\"hypervisor\"", "\"mark\""), ("cpus = <0>", "cpus = <0 1>")];
-    let outcome = Machine::run_changed(PLAN, &changes)
-        .args(&["--cpu", CPU, "--gic", gic, "--", "-plugin", &plugin])
+    let outcome = Machine::run_changed(on, PLAN, &changes)
+        .args(&["--cpu", CPU, "--", "-plugin", &plugin])
         .limit(120)
         .to_end();
     outcome.check(outcome.lines("bench").contains(&"bench: marked 16"), "the benchmark came to its end");

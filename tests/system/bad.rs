@@ -3,24 +3,25 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use partita_tests::{Outcome, partita, qemu, root};
+use partita_tests::{On, Outcome, partita, qemu, system_tests};
 use tempfile::TempDir;
 
 /// A good image and bundle that a test may spoil.
 struct Built {
+    on: On,
     folder: TempDir,
     bundle: Vec<u8>,
 }
 
 impl Built {
-    fn new() -> Built {
+    fn new(on: On) -> Built {
         let folder = TempDir::new().expect("a folder for the test");
-        let plan = root().join("platforms/qemu-virt/unikernels.dtso");
+        let plan = on.plan("platforms/qemu-virt/unikernels.dtso");
         let built = Command::new(partita()).arg("build").arg(plan).arg("-o").arg(folder.path()).output();
         let built = built.expect("partita can be run");
         assert!(built.status.success(), "partita build: {}", String::from_utf8_lossy(&built.stderr));
         let bundle = std::fs::read(folder.path().join("bundle.cpio")).expect("build wrote bundle.cpio");
-        Built { folder, bundle }
+        Built { on, folder, bundle }
     }
 
     fn image(&self) -> PathBuf {
@@ -35,7 +36,7 @@ impl Built {
     fn boot(&self, bundle: &[u8]) -> Outcome {
         let path = self.folder.path().join("spoilt.cpio");
         std::fs::write(&path, bundle).expect("the test's folder takes files");
-        qemu(&self.image(), Some(&path)).limit(90).to_end()
+        qemu(self.on, &self.image(), Some(&path)).limit(90).to_end()
     }
 }
 
@@ -54,69 +55,66 @@ fn refused(outcome: &Outcome, words: &[&str]) {
     outcome.check(outcome.status == Some(0), "the machine powered off by itself");
 }
 
-#[test]
-fn good_bundle_boots() {
-    let built = Built::new();
-    let outcome = built.boot(&built.bundle);
-    outcome.check(outcome.lines("metronome").len() > 1, "what the others spoil is good");
-}
-
-#[test]
-fn no_bundle() {
-    let built = Built::new();
-    refused(&qemu(&built.image(), None).limit(90).to_end(), &["initrd"]);
-}
-
-#[test]
-fn truncated_bundle() {
-    let built = Built::new();
-    for part in [1, 50, 99] {
-        let outcome = built.boot(&built.bundle[..built.bundle.len() * part / 100]);
-        refused(&outcome, &[]);
+system_tests! {
+    fn good_bundle_boots(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let built = Built::new(on);
+        let outcome = built.boot(&built.bundle);
+        outcome.check(outcome.lines("metronome").len() > 1, "what the others spoil is good");
     }
-}
 
-#[test]
-fn not_a_bundle() {
-    refused(&Built::new().boot(&[0x5a; 5000]), &["bundle"]);
-}
+    fn no_bundle(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let built = Built::new(on);
+        refused(&qemu(on, &built.image(), None).limit(90).to_end(), &["initrd"]);
+    }
 
-#[test]
-fn corrupt_image() {
-    let built = Built::new();
-    let mut bundle = built.bundle.clone();
-    // Inside the metronome's ELF file.
-    let at = built.find(b"\x7fELF") + 0x10100;
-    bundle[at] ^= 1;
-    refused(&built.boot(&bundle), &["metronome", "SHA256SUMS"]);
-}
+    fn truncated_bundle(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let built = Built::new(on);
+        for part in [1, 50, 99] {
+            let outcome = built.boot(&built.bundle[..built.bundle.len() * part / 100]);
+            refused(&outcome, &[]);
+        }
+    }
 
-#[test]
-fn corrupt_overlay() {
-    let built = Built::new();
-    let mut bundle = built.bundle.clone();
-    let at = built.find(b"\xd0\x0d\xfe\xed");
-    bundle[at] = 0;
-    refused(&built.boot(&bundle), &["partitions.dtbo"]);
-}
+    fn not_a_bundle(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        refused(&Built::new(on).boot(&[0x5a; 5000]), &["bundle"]);
+    }
 
-#[test]
-fn missing_file() {
-    let built = Built::new();
-    let mut bundle = built.bundle.clone();
-    // The member's name stands behind its header, which ends in a checksum of zeros.
-    let at = built.find(b"00000000metronome\0") + 8;
-    bundle[at..at + 9].copy_from_slice(b"metronomy");
-    refused(&built.boot(&bundle), &["metronome"]);
-}
+    fn corrupt_image(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let built = Built::new(on);
+        let mut bundle = built.bundle.clone();
+        // Inside the metronome's ELF file.
+        let at = built.find(b"\x7fELF") + 0x10100;
+        bundle[at] ^= 1;
+        refused(&built.boot(&bundle), &["metronome", "SHA256SUMS"]);
+    }
 
-/// A boot loader that enters below EL2: the registers that a hypervisor needs are not there, nor PSCI to power off.
-#[test]
-fn entered_at_el1() {
-    let built = Built::new();
-    let mut machine = qemu(&built.image(), None).args(&["-machine", "virtualization=off"]).limit(60).start();
-    machine.wait_for("partita: error: entered at EL1, but a hypervisor runs at EL2; ");
-    machine.wait_for("parked");
-    let outcome = machine.now();
-    outcome.check(outcome.log.lines().count() < 5, "no endless output");
+    fn corrupt_overlay(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let built = Built::new(on);
+        let mut bundle = built.bundle.clone();
+        let at = built.find(b"\xd0\x0d\xfe\xed");
+        bundle[at] = 0;
+        refused(&built.boot(&bundle), &["partitions.dtbo"]);
+    }
+
+    fn missing_file(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let built = Built::new(on);
+        let mut bundle = built.bundle.clone();
+        // The member's name stands behind its header, which ends in a checksum of zeros.
+        let at = built.find(b"00000000metronome\0") + 8;
+        bundle[at..at + 9].copy_from_slice(b"metronomy");
+        refused(&built.boot(&bundle), &["metronome"]);
+    }
+
+    /// A boot loader that enters below EL2: the registers that a hypervisor needs are not there, nor PSCI to
+    /// power
+    /// off.
+    fn entered_at_el1(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: "that machine always starts at EL2"] {
+        let built = Built::new(on);
+        let below = ["-machine", "virtualization=off"];
+        let mut machine = qemu(on, &built.image(), None).args(&below).limit(60).start();
+        machine.wait_for("partita: error: entered at EL1, but a hypervisor runs at EL2; ");
+        machine.wait_for("parked");
+        let outcome = machine.now();
+        outcome.check(outcome.log.lines().count() < 5, "no endless output");
+    }
 }

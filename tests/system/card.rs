@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use partita_tests::{Outcome, emulator, partita, root};
+use partita_tests::{ABOUT_THE_BOARD, On, Outcome, emulator, partita, root, system_tests};
 use tempfile::TempDir;
 
 /// Where `partita image` lets the partition begin; its own tests read that from the partition table.
@@ -52,17 +52,19 @@ impl Card {
         pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }
 
-    fn boot(&self, tree: &Path) -> Outcome {
+    fn boot(&self, on: On, tree: &Path) -> Outcome {
         let config = self.config();
         let (bundle, place) = config["initramfs"].split_once(' ').expect("initramfs FILE WHERE");
         assert_eq!(place, "followkernel");
         let text = |path: PathBuf| path.to_str().expect("a path of text").to_owned();
         let (kernel, bundle) = (text(self.file(&config["kernel"])), text(self.file(bundle)));
         let drive = format!("if=sd,format=raw,snapshot=on,file={}", self.image().display());
-        emulator()
+        emulator(on)
             .args(&["-M", "raspi4b", "-m", "2G", "-display", "none", "-monitor", "none"])
-            // QEMU's GICv2 does not see that an interrupt has come again while a guest ended it through a list register,
-            // before anything else happens at the GIC: a core that wakes by its timer alone would sleep for ever. With
+            // QEMU's GICv2 does not see that an interrupt has come again while a guest ended it through a
+            // list register,
+            // before anything else happens at the GIC: a core that wakes by its timer alone would sleep for
+            // ever. With
             // time counted by instructions no tick is so late.
             .args(&["-icount", "shift=0,sleep=off"])
             .args(&["-serial", "null", "-serial", "stdio", "-drive", &drive])
@@ -82,27 +84,32 @@ fn ran(outcome: &Outcome) {
     }
 }
 
-#[test]
-fn its_own_files_boot_on_raspi4b() {
-    let card = Card::new("platforms/rpi4/unikernels.dtso");
-    ran(&card.boot(&card.file(&card.config()["device_tree"])));
-}
+system_tests! {
+    fn its_own_files_boot_on_raspi4b(on)
+        [virt_gicv3: ABOUT_THE_BOARD, virt_gicv2: ABOUT_THE_BOARD, raspi4b: run]
+    {
+        let card = Card::new("platforms/rpi4/unikernels.dtso");
+        ran(&card.boot(on, &card.file(&card.config()["device_tree"])));
+    }
 
-/// The firmware's `dtoverlay=`: the tree comes with a plan in it, which counts, and not that of the bundle.
-#[test]
-fn a_tree_that_the_firmware_merged_boots_too() {
-    let card = Card::new("platforms/rpi4/unikernels.dtso");
-    let merged = card.file("merged.dtb");
-    let text = fs::read_to_string(card.file("config.txt")).expect("config.txt");
-    let name = text.lines().find_map(|line| line.strip_prefix("#dtoverlay=")).expect("config.txt offers it");
-    let mut merge = Command::new("fdtoverlay");
-    merge.arg("-i").arg(card.file(&card.config()["device_tree"])).arg("-o").arg(&merged);
-    done(merge.arg(card.file("overlays").join(name).with_extension("dtbo")));
-    let change =
-        ["-t", "s", &merged.display().to_string(), "/partitions/metronome", "bootargs", "hz=500 reports=10"];
-    done(Command::new("fdtput").args(change));
-    let outcome = card.boot(&merged);
-    ran(&outcome);
-    let period = outcome.lines("metronome").contains(&"metronome: period 125000 ticks at 62500000 Hz");
-    outcome.check(period, "the bootargs of the merged tree");
+    /// The firmware's `dtoverlay=`: the tree comes with a plan in it, which counts, and not that of the
+    /// bundle.
+    fn a_tree_that_the_firmware_merged_boots_too(on)
+        [virt_gicv3: ABOUT_THE_BOARD, virt_gicv2: ABOUT_THE_BOARD, raspi4b: run]
+    {
+        let card = Card::new("platforms/rpi4/unikernels.dtso");
+        let merged = card.file("merged.dtb");
+        let text = fs::read_to_string(card.file("config.txt")).expect("config.txt");
+        let name = text.lines().find_map(|line| line.strip_prefix("#dtoverlay=")).expect("config.txt offers it");
+        let mut merge = Command::new("fdtoverlay");
+        merge.arg("-i").arg(card.file(&card.config()["device_tree"])).arg("-o").arg(&merged);
+        done(merge.arg(card.file("overlays").join(name).with_extension("dtbo")));
+        let change =
+            ["-t", "s", &merged.display().to_string(), "/partitions/metronome", "bootargs", "hz=500 reports=10"];
+        done(Command::new("fdtput").args(change));
+        let outcome = card.boot(on, &merged);
+        ran(&outcome);
+        let period = outcome.lines("metronome").contains(&"metronome: period 125000 ticks at 62500000 Hz");
+        outcome.check(period, "the bootargs of the merged tree");
+    }
 }

@@ -1,6 +1,6 @@
 //! The plans that a user meets first.
 
-use partita_tests::{Machine, Outcome};
+use partita_tests::{A72_ONLY, Machine, NOT_YET, OTHER_CORE, On, Outcome, system_tests};
 
 /// How many of a partition's lines begin with `start`, between the first and the last line of `other`.
 fn beside(log: &str, who: &str, start: &str, other: &str) -> usize {
@@ -41,8 +41,8 @@ fn exits(outcome: &Outcome, who: &str, kind: &str) -> u64 {
     count.unwrap_or_else(|| outcome.fail(&format!("the summary of {who} has no {kind}=")))
 }
 
-fn demo(cpu: &str) {
-    let outcome = Machine::run("platforms/qemu-virt/demo.dtso").args(&["--cpu", cpu]).to_end();
+fn demo(on: On, cpu: &str) {
+    let outcome = Machine::run(on, "platforms/qemu-virt/demo.dtso").args(&["--cpu", cpu]).to_end();
     outcome.check(outcome.status == Some(0), "exit status 0");
     linux_came_up(&outcome, "linux");
     let reports = beside(&outcome.log, "metronome", "tick ", "linux");
@@ -60,56 +60,55 @@ fn demo(cpu: &str) {
     outcome.check(own.iter().all(|line| line.trim().is_empty()), "every line says whose it is");
 }
 
-#[test]
-fn demo_on_cortex_a72() {
-    demo("cortex-a72");
-}
-
-#[test]
-fn demo_on_max() {
-    demo("max");
-}
-
-#[test]
-fn two_linux() {
-    let outcome = Machine::run("platforms/qemu-virt/two-linux.dtso").limit(400).to_end();
-    outcome.check(outcome.status == Some(0), "exit status 0");
-    linux_came_up(&outcome, "left");
-    linux_came_up(&outcome, "right");
-}
-
-#[test]
-fn unikernels() {
-    let outcome = Machine::run("platforms/qemu-virt/unikernels.dtso").to_end();
-    outcome.check(outcome.status == Some(0), "exit status 0");
-    for who in ["metronome", "presto"] {
-        let reports = outcome.lines(who).iter().filter(|line| line.starts_with("tick ")).count();
-        outcome.check(reports == 10, "ten reports of each");
+system_tests! {
+    fn demo_on_cortex_a72(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+        demo(on, "cortex-a72");
     }
-}
 
-#[test]
-fn three_partitions() {
-    let mut machine = Machine::run("platforms/qemu-virt/three.dtso").limit(400).start_on_terminal();
-    machine.wait_for("[u-boot] U-Boot ");
-    machine.wait_for("[linux] cpus=2");
-    machine.wait_until("5 reports of the metronome", |log| log.matches("[metronome] tick ").count() >= 5);
-}
-
-/// The hypervisor, the bundle and the tree lie where two partitions' memory is pinned: they move, and nothing is lost.
-#[test]
-fn one_to_one() {
-    let outcome = Machine::run("tests/system/one-to-one.dtso").to_end();
-    outcome.check(outcome.status == Some(0), "exit status 0");
-    for what in ["the hypervisor", "the bundle"] {
-        let moved = outcome.log.lines().any(|line| line.starts_with(&format!("partita: {what} moves from ")));
-        outcome.check(moved, &format!("{what} moved"));
+    fn demo_on_max(on) [virt_gicv3: run, virt_gicv2: OTHER_CORE, raspi4b: A72_ONLY] {
+        demo(on, "max");
     }
-    let passed = outcome
-        .lines("two")
-        .iter()
-        .any(|line| line.starts_with("probe: done ") && line.contains(" 0 failed"));
-    outcome.check(passed, "the probe finds its memory as it should be");
-    let reports = outcome.lines("one").iter().filter(|line| line.starts_with("tick ")).count();
-    outcome.check(reports == 2, "two reports of the metronome");
+
+    fn two_linux(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+        let outcome = Machine::run(on, "platforms/qemu-virt/two-linux.dtso").limit(400).to_end();
+        outcome.check(outcome.status == Some(0), "exit status 0");
+        linux_came_up(&outcome, "left");
+        linux_came_up(&outcome, "right");
+    }
+
+    fn unikernels(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let outcome = Machine::run(on, "platforms/qemu-virt/unikernels.dtso").to_end();
+        outcome.check(outcome.status == Some(0), "exit status 0");
+        for who in ["metronome", "presto"] {
+            let reports = outcome.lines(who).iter().filter(|line| line.starts_with("tick ")).count();
+            outcome.check(reports == 10, "ten reports of each");
+        }
+    }
+
+    fn three_partitions(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+        let mut machine = Machine::run(on, "platforms/qemu-virt/three.dtso").limit(400).start_on_terminal();
+        machine.wait_for("[u-boot] U-Boot ");
+        machine.wait_for("[linux] cpus=2");
+        machine.wait_until("5 reports of the metronome", |log| log.matches("[metronome] tick ").count() >= 5);
+    }
+
+    /// The hypervisor, the bundle and the tree lie where two partitions' memory is pinned: they move, and
+    /// nothing is
+    /// lost.
+    fn one_to_one(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+        let outcome = Machine::run(on, "tests/system/one-to-one.dtso").to_end();
+        outcome.check(outcome.status == Some(0), "exit status 0");
+        for what in ["the hypervisor", "the bundle"] {
+            let line = format!("partita: {what} moves from ");
+            let moved = outcome.log.lines().any(|one| one.starts_with(&line));
+            outcome.check(moved, &format!("{what} moved"));
+        }
+        let passed = outcome
+            .lines("two")
+            .iter()
+            .any(|line| line.starts_with("probe: done ") && line.contains(" 0 failed"));
+        outcome.check(passed, "the probe finds its memory as it should be");
+        let reports = outcome.lines("one").iter().filter(|line| line.starts_with("tick ")).count();
+        outcome.check(reports == 2, "two reports of the metronome");
+    }
 }

@@ -5,17 +5,48 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use partita_tests::tables::{Leaf, Walk, join, walk};
-use partita_tests::{Debugger, Machine, partita, root};
+use partita_tests::{
+    A72_ONLY, Debugger, Machine, NOT_YET, OTHER_CORE, On, Target, partita, root, system_tests,
+};
 use serde_json::Value;
 
 const PLAN: &str = "tests/system/live.dtso";
 const PAGE: u64 = 0x1000;
 const STACK: u64 = 0x4000;
 
-/// QEMU virt: distributor, redistributor of core 0 (the others' follow), and the UART that EL2 prints on.
-const GICD: (u64, u64) = (0x0800_0000, 0x1_0000);
-const GICR: (u64, u64) = (0x080a_0000, 0x2_0000);
+/// Registers of a target that EL2 and the guests share out.
+struct Board {
+    /// What EL2 maps on every core: of the interrupt controller, and the UART that it prints on.
+    shared: &'static [(u64, u64)],
+    /// The redistributor of core 0, which the others' follow.
+    redistributor: Option<(u64, u64)>,
+    /// All of the physical interrupt controller.
+    controller: (u64, u64),
+    /// What guests have of it: where they find it, where it is, its size.
+    interface: Option<(u64, u64, u64)>,
+}
+
+/// The UART of virt.
 const UART: (u64, u64) = (0x0900_0000, PAGE);
+
+fn board(on: On) -> Board {
+    if on.target() == Target::VirtGicv2 {
+        // Distributor, CPU interface, virtual interface control; for guests the virtual CPU interface as
+        // theirs.
+        return Board {
+            shared: &[(0x0800_0000, PAGE), (0x0801_0000, 2 * PAGE), (0x0803_0000, PAGE), UART],
+            redistributor: None,
+            controller: (0x0800_0000, 0x4_0000),
+            interface: Some((0x0801_0000, 0x0804_0000, 2 * PAGE)),
+        };
+    }
+    Board {
+        shared: &[(0x0800_0000, 0x1_0000), UART],
+        redistributor: Some((0x080a_0000, 0x2_0000)),
+        controller: (0x0800_0000, 0x0100_0000),
+        interface: None,
+    }
+}
 
 /// Stage-1 descriptors at EL2 (DDI 0487 D8.3.2, D8.5).
 const ATTR_INDEX: u64 = 7 << 2;
@@ -40,9 +71,9 @@ struct Plan {
     bundle: (u64, u64),
 }
 
-fn plan() -> Plan {
+fn plan(on: On) -> Plan {
     let mut command = Command::new(partita());
-    command.args(["plan", "--json", "--platform", "qemu-virt"]).arg(root().join(PLAN));
+    command.args(["plan", "--json"]).args(on.args()).arg(root().join(PLAN));
     let output = command.output().expect("partita can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let json: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
@@ -141,9 +172,9 @@ fn controls(debugger: &mut Debugger, core: usize) {
     check("CNTHCTL_EL2", 3, 0);
 }
 
-fn machine(cpu: &str) -> (Plan, Vec<Core>) {
-    let plan = plan();
-    let mut running = Machine::run(PLAN).args(&["--cpu", cpu]).debugged().start();
+fn machine(on: On, cpu: &str) -> (Plan, Vec<Core>) {
+    let plan = plan(on);
+    let mut running = Machine::run(on, PLAN).args(&["--cpu", cpu]).debugged().start();
     running.wait_for("[pair] tick ");
     running.wait_for("[single] tick ");
     let mut debugger = running.debugger();
@@ -157,7 +188,7 @@ fn within(leaf: &Leaf, (base, size): (u64, u64)) -> bool {
 }
 
 /// What a core's EL2 maps.
-fn el2(plan: &Plan, core: &Core) {
+fn el2(board: &Board, plan: &Plan, core: &Core) {
     let who = format!("EL2 on core {}", core.number);
     for leaf in &core.el2.leaves {
         for partition in &plan.partitions {
@@ -175,11 +206,12 @@ fn el2(plan: &Plan, core: &Core) {
     let (devices, memory): (Vec<_>, Vec<_>) =
         core.el2.leaves.iter().partition(|leaf| leaf.attributes & ATTR_INDEX == 0);
 
-    let mut wanted: BTreeSet<_> = [GICD, UART].into();
-    wanted
-        .extend(plan.partitions[core.partition].cores.iter().map(|&n| (GICR.0 + GICR.1 * n as u64, GICR.1)));
+    let mut wanted: BTreeSet<_> = board.shared.iter().copied().collect();
+    if let Some((base, size)) = board.redistributor {
+        wanted.extend(plan.partitions[core.partition].cores.iter().map(|&n| (base + size * n as u64, size)));
+    }
     let seen: BTreeSet<_> = join(&devices).iter().map(|leaf| (leaf.output, leaf.size)).collect();
-    assert_eq!(seen, wanted, "{who}: the distributor, the UART, the partition's own redistributors");
+    assert_eq!(seen, wanted, "{who}: the controller, the UART, the partition's own redistributors");
     assert!(devices.iter().all(|leaf| leaf.attributes & XN != 0), "{who} can execute a device");
 
     // The executable part is one piece, at the start of the image; nothing else in RAM is executable.
@@ -243,9 +275,12 @@ fn in_stack_of(leaf: &Leaf, core: &Core) -> bool {
 }
 
 /// What the guest on a core reaches: exactly the plan's memory and devices.
-fn stage2(plan: &Plan, cores: &[Core], core: &Core) {
+fn stage2(board: &Board, plan: &Plan, cores: &[Core], core: &Core) {
     let partition = &plan.partitions[core.partition];
     let mut wanted: Vec<Leaf> = partition.memory.iter().chain(&partition.devices).copied().collect();
+    if let Some((input, output, size)) = board.interface {
+        wanted.push(Leaf { input, output, size, attributes: DEVICE });
+    }
     wanted.sort_unstable();
     let seen = join(&core.stage2.leaves);
     assert_eq!(seen, join(&wanted), "what {} reaches from core {}", partition.name, core.number);
@@ -262,25 +297,25 @@ fn stage2(plan: &Plan, cores: &[Core], core: &Core) {
         }
     }
     for leaf in &seen {
-        assert!(!leaf.reaches(GICD.0, GICD.1) && !leaf.reaches(GICR.0, 0x0010_0000), "the GIC: {leaf:x?}");
+        assert!(!leaf.reaches(board.controller.0, board.controller.1), "the GIC: {leaf:x?}");
     }
 }
 
-fn isolation(cpu: &str) {
-    let (plan, cores) = machine(cpu);
+fn isolation(on: On, cpu: &str) {
+    let (board, (plan, cores)) = (board(on), machine(on, cpu));
     for core in &cores {
-        el2(&plan, core);
-        stage2(&plan, &cores, core);
+        el2(&board, &plan, core);
+        stage2(&board, &plan, &cores, core);
     }
     apart(&cores);
 }
 
-#[test]
-fn no_partition_is_mapped_at_el2_on_cortex_a72() {
-    isolation("cortex-a72");
-}
+system_tests! {
+    fn no_partition_is_mapped_at_el2_on_cortex_a72(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+        isolation(on, "cortex-a72");
+    }
 
-#[test]
-fn no_partition_is_mapped_at_el2_on_max() {
-    isolation("max");
+    fn no_partition_is_mapped_at_el2_on_max(on) [virt_gicv3: run, virt_gicv2: OTHER_CORE, raspi4b: A72_ONLY] {
+        isolation(on, "max");
+    }
 }

@@ -6,10 +6,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use partita_tests::{
-    Firmware, Machine, Outcome, Running, partita, pi_with_u_boot, qemu, root, with_firmware,
+    ABOUT_THE_BOARD, Firmware, Machine, On, Outcome, Running, partita, pi_with_u_boot, qemu, root,
+    system_tests, with_firmware,
 };
 use serde_json::Value;
 use tempfile::TempDir;
+
+const LOADER: &str = "what differs is the boot loader: u_boot_booti has all targets";
 
 /// Runs a program to its good end.
 fn run(command: &mut Command) -> Vec<u8> {
@@ -75,7 +78,8 @@ impl Built {
         merged
     }
 
-    /// What EL2 says of each partition, by what the tool says of the plan: sorted, as mergers of trees order new nodes
+    /// What EL2 says of each partition, by what the tool says of the plan: sorted, as mergers of trees order
+    /// new nodes
     /// as they like.
     fn expected(&self) -> Vec<String> {
         let json: Value =
@@ -163,71 +167,14 @@ const LOAD: [&str; 2] =
     ["load virtio 0 $kernel_addr_r partita-image", "load virtio 0 $ramdisk_addr_r bundle.cpio"];
 const BOOTI: &str = "booti $kernel_addr_r $ramdisk_addr_r:$filesize $fdt_addr";
 
-fn booti(gic: &str) {
+fn booti(on: On) {
     let built = Built::new(2);
-    let machine = with_firmware(Firmware::UBoot, built.0.path()).args(&["-machine", gic]);
+    let machine = with_firmware(on, Firmware::UBoot, built.0.path());
     let mut u_boot = UBoot::start(machine, "=> ");
     LOAD.iter().for_each(|line| u_boot.line(line));
     let outcome = u_boot.last(BOOTI);
     built.came_true(&outcome, 2);
     outcome.check(!outcome.log.contains("note: "), "the bundle's overlay was used");
-}
-
-#[test]
-fn u_boot_booti() {
-    booti("gic-version=3");
-}
-
-#[test]
-fn u_boot_booti_gicv2() {
-    booti("gic-version=2");
-}
-
-/// U-Boot puts the plan into the tree before it starts Partita: by `fdt apply`, or property by property where it was built
-/// without that, as Debian 12's is for this machine.
-#[test]
-fn u_boot_merges() {
-    let built = Built::new(2);
-    // Another overlay in the bundle: what runs is U-Boot's tree.
-    let other = Built::new(3);
-    fs::copy(other.bundle(), built.bundle()).expect("the test's folder takes files");
-    let mut u_boot = UBoot::start(with_firmware(Firmware::UBoot, built.0.path()), "=> ");
-    u_boot.line("help fdt");
-    let applies = u_boot.machine.now().log.contains("fdt apply");
-    u_boot.line("fdt addr $fdt_addr");
-    u_boot.line("fdt resize 0x4000");
-    if applies {
-        u_boot.line("load virtio 0 $loadaddr plan.dtbo");
-        u_boot.line("fdt apply $loadaddr");
-    } else {
-        fdt_commands(&built.overlay()).iter().for_each(|line| u_boot.line(line));
-    }
-    LOAD.iter().for_each(|line| u_boot.line(line));
-    let outcome = u_boot.last(BOOTI);
-    built.came_true(&outcome, 2);
-    outcome.check(outcome.lines("partita").contains(&NOTE), "a note says whose plan it is");
-}
-
-/// Raspberry Pi 4's card as `partita image` makes it. U-Boot applies the overlay that is on it for the board's firmware.
-#[test]
-fn u_boot_applies_on_raspi4b() {
-    let built = Built::plan_only("rpi4", 2);
-    let card = built.0.path().join("sd.img");
-    run(built.partita("image").arg("--no-firmware").arg("-o").arg(&card));
-    let mut u_boot = UBoot::start(pi_with_u_boot(&card), "U-Boot> ");
-    for line in [
-        "fdt addr $fdt_addr",
-        "fdt resize 0x4000",
-        "load mmc 0 $scriptaddr overlays/partitions.dtbo",
-        "fdt apply $scriptaddr",
-        "load mmc 0 $kernel_addr_r kernel8.img",
-        "load mmc 0 $ramdisk_addr_r bundle.cpio",
-    ] {
-        u_boot.line(line);
-    }
-    let outcome = u_boot.last(BOOTI);
-    built.came_true(&outcome, 2);
-    outcome.check(outcome.lines("partita").contains(&NOTE), "a note says whose plan it is");
 }
 
 /// An overlay as lines for U-Boot's `fdt`.
@@ -254,17 +201,6 @@ fn fdt_commands(overlay: &Path) -> Vec<String> {
     lines
 }
 
-/// U-Boot by itself, from the file that it looks for on every disk.
-#[test]
-fn u_boot_extlinux() {
-    let built = Built::new(2);
-    fs::create_dir(built.0.path().join("extlinux")).expect("the test's folder takes files");
-    let text = "label partita\n\tkernel /partita-image\n\tinitrd /bundle.cpio\n";
-    fs::write(built.0.path().join("extlinux/extlinux.conf"), text).expect("the test's folder takes files");
-    let outcome = with_firmware(Firmware::UBoot, built.0.path()).to_end();
-    built.came_true(&outcome, 2);
-}
-
 /// A disk for UEFI: nothing has to be configured.
 fn efi_disk(built: &Built) {
     let folder = built.0.path().join("EFI/BOOT");
@@ -272,94 +208,154 @@ fn efi_disk(built: &Built) {
     fs::rename(built.image(), folder.join("BOOTAA64.EFI")).expect("the test's folder takes files");
 }
 
-/// U-Boot as UEFI firmware.
-#[test]
-fn u_boot_efi() {
-    let built = Built::new(2);
-    efi_disk(&built);
-    let outcome = with_firmware(Firmware::UBoot, built.0.path()).to_end();
-    outcome.check(outcome.log.contains("bootaa64.efi"), "U-Boot started the application");
-    built.came_true(&outcome, 2);
-}
-
-/// The bundle by another name, which the command line tells; the one that would be taken otherwise is spoilt.
-#[test]
-fn u_boot_efi_command_line() {
-    let built = Built::new(2);
-    efi_disk(&built);
-    fs::rename(built.bundle(), built.0.path().join("other.cpio")).expect("the test's folder takes files");
-    fs::write(built.bundle(), "no bundle").expect("the test's folder takes files");
-    let mut u_boot = UBoot::start(with_firmware(Firmware::UBoot, built.0.path()), "=> ");
-    u_boot.line("load virtio 0 $kernel_addr_r EFI/BOOT/BOOTAA64.EFI");
-    u_boot.line("setenv bootargs quiet initrd=/other.cpio");
-    built.came_true(&u_boot.last("bootefi $kernel_addr_r $fdt_addr"), 2);
-}
-
 /// EDK2 gives a device tree where the machine has no ACPI tables.
 const NO_ACPI: [&str; 2] = ["-machine", "acpi=off"];
 
-#[test]
-fn edk2_from_disk() {
-    let built = Built::new(2);
-    efi_disk(&built);
-    let outcome = with_firmware(Firmware::Edk2, built.0.path()).args(&NO_ACPI).to_end();
-    built.came_true(&outcome, 2);
-}
-
 /// EDK2 with what it was given besides the disk.
-fn edk2(built: &Built, bundle: bool, args: &[&str]) -> Machine {
+fn edk2(on: On, built: &Built, bundle: bool, args: &[&str]) -> Machine {
     let empty = built.0.path().join("empty");
     fs::create_dir_all(&empty).expect("the test's folder takes files");
     let path = |path: PathBuf| path.display().to_string();
-    let machine = with_firmware(Firmware::Edk2, &empty).args(&["-kernel", &path(built.image())]).args(args);
+    let machine =
+        with_firmware(on, Firmware::Edk2, &empty).args(&["-kernel", &path(built.image())]).args(args);
     if bundle { machine.args(&["-initrd", &path(built.bundle())]) } else { machine }
 }
 
-/// The bundle as the loader's initial RAM disk (LoadFile2).
-#[test]
-fn edk2_initrd() {
-    let built = Built::new(2);
-    built.came_true(&edk2(&built, true, &NO_ACPI).to_end(), 2);
-}
-
-/// What cannot be started goes back to the firmware, with a reason.
-#[test]
-fn edk2_refusals() {
-    let built = Built::new(2);
-    let refusals: [(&[&str], bool, &str); 3] = [
-        (&[], true, "error: the firmware gives no device tree"),
-        (&NO_ACPI, false, "error: no bundle: "),
-        (&["-machine", "acpi=off,virtualization=off"], true, "error: entered at EL1"),
-    ];
-    for (args, bundle, words) in refusals {
-        let mut machine = edk2(&built, bundle, args).limit(120).start();
-        machine.wait_for(&format!("partita: {words}"));
+system_tests! {
+    fn u_boot_booti(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: "u_boot_applies_on_raspi4b"] {
+        booti(on);
     }
-}
 
-/// A tree that firmware merged, and a bundle without an overlay.
-#[test]
-fn merged_tree() {
-    let built = Built::new(2);
-    let merged = built.merged().display().to_string();
-    let outcome = Machine::run(&merged).to_end();
-    built.came_true(&outcome, 2);
-    outcome.check(!outcome.log.contains("note: "), "nothing to note");
-}
+    /// U-Boot puts the plan into the tree before it starts Partita: by `fdt apply`, or property by property
+    /// where it was built
+    /// without that, as Debian 12's is for this machine.
+    fn u_boot_merges(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        // Another overlay in the bundle: what runs is U-Boot's tree.
+        let other = Built::new(3);
+        fs::copy(other.bundle(), built.bundle()).expect("the test's folder takes files");
+        let mut u_boot = UBoot::start(with_firmware(on, Firmware::UBoot, built.0.path()), "=> ");
+        u_boot.line("help fdt");
+        let applies = u_boot.machine.now().log.contains("fdt apply");
+        u_boot.line("fdt addr $fdt_addr");
+        u_boot.line("fdt resize 0x4000");
+        if applies {
+            u_boot.line("load virtio 0 $loadaddr plan.dtbo");
+            u_boot.line("fdt apply $loadaddr");
+        } else {
+            fdt_commands(&built.overlay()).iter().for_each(|line| u_boot.line(line));
+        }
+        LOAD.iter().for_each(|line| u_boot.line(line));
+        let outcome = u_boot.last(BOOTI);
+        built.came_true(&outcome, 2);
+        outcome.check(outcome.lines("partita").contains(&NOTE), "a note says whose plan it is");
+    }
 
-/// The same where the bundle has an overlay too, and where there is no bundle.
-#[test]
-fn merged_tree_and_overlay() {
-    let (built, other) = (Built::new(2), Built::new(3));
-    let merged = built.merged().display().to_string();
-    let outcome = qemu(&other.image(), Some(&other.bundle())).args(&["-dtb", &merged]).to_end();
-    built.came_true(&outcome, 2);
-    outcome.check(outcome.lines("partita").contains(&NOTE), "a note says whose plan it is");
+    /// Raspberry Pi 4's card as `partita image` makes it. U-Boot applies the overlay that is on it for the
+    /// board's firmware.
+    fn u_boot_applies_on_raspi4b(on)
+        [virt_gicv3: ABOUT_THE_BOARD, virt_gicv2: ABOUT_THE_BOARD, raspi4b: run]
+    {
+        let built = Built::plan_only("rpi4", 2);
+        let card = built.0.path().join("sd.img");
+        run(built.partita("image").arg("--no-firmware").arg("-o").arg(&card));
+        let mut u_boot = UBoot::start(pi_with_u_boot(on, &card), "U-Boot> ");
+        for line in [
+            "fdt addr $fdt_addr",
+            "fdt resize 0x4000",
+            "load mmc 0 $scriptaddr overlays/partitions.dtbo",
+            "fdt apply $scriptaddr",
+            "load mmc 0 $kernel_addr_r kernel8.img",
+            "load mmc 0 $ramdisk_addr_r bundle.cpio",
+        ] {
+            u_boot.line(line);
+        }
+        let outcome = u_boot.last(BOOTI);
+        built.came_true(&outcome, 2);
+        outcome.check(outcome.lines("partita").contains(&NOTE), "a note says whose plan it is");
+    }
 
-    let outcome = qemu(&built.image(), None).args(&["-dtb", &merged]).limit(90).to_end();
-    let said = outcome.lines("partita").join("\n");
-    let words = "load the bundle as the initial RAM disk (the tree has the plan; the images that it names are in the \
-                 bundle)";
-    outcome.check(said.contains(words), "what is missing");
-    outcome.check(outcome.status == Some(0), "the machine powered off by itself");
+    /// U-Boot by itself, from the file that it looks for on every disk.
+    fn u_boot_extlinux(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        fs::create_dir(built.0.path().join("extlinux")).expect("the test's folder takes files");
+        let text = "label partita\n\tkernel /partita-image\n\tinitrd /bundle.cpio\n";
+        fs::write(built.0.path().join("extlinux/extlinux.conf"), text).expect("the test's folder takes files");
+        let outcome = with_firmware(on, Firmware::UBoot, built.0.path()).to_end();
+        built.came_true(&outcome, 2);
+    }
+
+    /// U-Boot as UEFI firmware.
+    fn u_boot_efi(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        efi_disk(&built);
+        let outcome = with_firmware(on, Firmware::UBoot, built.0.path()).to_end();
+        outcome.check(outcome.log.contains("bootaa64.efi"), "U-Boot started the application");
+        built.came_true(&outcome, 2);
+    }
+
+    /// The bundle by another name, which the command line tells; the one that would be taken otherwise is
+    /// spoilt.
+    fn u_boot_efi_command_line(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        efi_disk(&built);
+        fs::rename(built.bundle(), built.0.path().join("other.cpio")).expect("the test's folder takes files");
+        fs::write(built.bundle(), "no bundle").expect("the test's folder takes files");
+        let mut u_boot = UBoot::start(with_firmware(on, Firmware::UBoot, built.0.path()), "=> ");
+        u_boot.line("load virtio 0 $kernel_addr_r EFI/BOOT/BOOTAA64.EFI");
+        u_boot.line("setenv bootargs quiet initrd=/other.cpio");
+        built.came_true(&u_boot.last("bootefi $kernel_addr_r $fdt_addr"), 2);
+    }
+
+    fn edk2_from_disk(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        efi_disk(&built);
+        let outcome = with_firmware(on, Firmware::Edk2, built.0.path()).args(&NO_ACPI).to_end();
+        built.came_true(&outcome, 2);
+    }
+
+    /// The bundle as the loader's initial RAM disk (LoadFile2).
+    fn edk2_initrd(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        built.came_true(&edk2(on, &built, true, &NO_ACPI).to_end(), 2);
+    }
+
+    /// What cannot be started goes back to the firmware, with a reason.
+    fn edk2_refusals(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        let refusals: [(&[&str], bool, &str); 3] = [
+            (&[], true, "error: the firmware gives no device tree"),
+            (&NO_ACPI, false, "error: no bundle: "),
+            (&["-machine", "acpi=off,virtualization=off"], true, "error: entered at EL1"),
+        ];
+        for (args, bundle, words) in refusals {
+            let mut machine = edk2(on, &built, bundle, args).limit(120).start();
+            machine.wait_for(&format!("partita: {words}"));
+        }
+    }
+
+    /// A tree that firmware merged, and a bundle without an overlay.
+    fn merged_tree(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let built = Built::new(2);
+        let merged = built.merged().display().to_string();
+        let outcome = Machine::run(on, &merged).to_end();
+        built.came_true(&outcome, 2);
+        outcome.check(!outcome.log.contains("note: "), "nothing to note");
+    }
+
+    /// The same where the bundle has an overlay too, and where there is no bundle.
+    fn merged_tree_and_overlay(on) [virt_gicv3: run, virt_gicv2: LOADER, raspi4b: LOADER] {
+        let (built, other) = (Built::new(2), Built::new(3));
+        let merged = built.merged().display().to_string();
+        let outcome = qemu(on, &other.image(), Some(&other.bundle())).args(&["-dtb", &merged]).to_end();
+        built.came_true(&outcome, 2);
+        outcome.check(outcome.lines("partita").contains(&NOTE), "a note says whose plan it is");
+
+        let outcome = qemu(on, &built.image(), None).args(&["-dtb", &merged]).limit(90).to_end();
+        let said = outcome.lines("partita").join("\n");
+        let words = "load the bundle as the initial RAM disk (the tree has the plan; the images that it names are in the \
+                     bundle)";
+        outcome.check(said.contains(words), "what is missing");
+        outcome.check(outcome.status == Some(0), "the machine powered off by itself");
+    }
 }

@@ -1,5 +1,7 @@
 //! Boots machines and looks at their consoles.
 
+use partita_tests::Test;
+
 mod bad;
 mod card;
 mod console;
@@ -13,3 +15,20 @@ mod rpi4;
 mod sd;
 mod speed;
 mod words;
+
+/// All tests: a module that is not in it has none that can run.
+const TABLE: &[&[Test]] = &[
+    bad::TESTS,
+    card::TESTS,
+    console::TESTS,
+    demo::TESTS,
+    foreign::TESTS,
+    guests::TESTS,
+    live::TESTS,
+    loaders::TESTS,
+    probe::TESTS,
+    rpi4::TESTS,
+    sd::TESTS,
+    speed::TESTS,
+    words::TESTS,
+];

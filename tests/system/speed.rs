@@ -1,12 +1,13 @@
 //! The cost of exits, against tests/system/budgets: lines of a row, a GIC's version, and the most instructions that it may
 //! cost in a partition. A figure that falls is worth a lower budget.
 
-use partita_tests::{root, speed};
+use partita_tests::{On, Target, root, speed, system_tests};
 
-fn within_budget(gic: u8) {
+fn within_budget(on: On) {
+    let gic = if on.target() == Target::VirtGicv2 { 2 } else { 3 };
     let budgets =
         std::fs::read_to_string(root().join("tests/system/budgets")).expect("the budgets are there");
-    let figures = speed::partition(gic);
+    let figures = speed::partition(on);
     let mut compared = 0;
     let mut wrong = Vec::new();
     for line in budgets.lines().filter(|line| !line.starts_with('#')) {
@@ -26,12 +27,10 @@ fn within_budget(gic: u8) {
     assert_eq!(compared, figures.len() - 1, "every row but `nothing` has a budget: {figures:#?}");
 }
 
-#[test]
-fn exits_on_gicv3() {
-    within_budget(3);
-}
-
-#[test]
-fn exits_on_gicv2() {
-    within_budget(2);
+system_tests! {
+    fn exits(on)
+        [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
+    {
+        within_budget(on);
+    }
 }

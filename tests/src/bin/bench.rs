@@ -1,6 +1,7 @@
 //! `make bench`: what operations cost in instructions, without a hypervisor and in a partition, for both GICs.
 
 use partita_tests::speed::{Figures, alone, partition};
+use partita_tests::{On, Target};
 
 /// The rows in the order in which they are printed.
 const ROWS: [&str; 11] = [
@@ -18,7 +19,8 @@ const ROWS: [&str; 11] = [
 ];
 
 fn main() {
-    let columns = [alone(3), partition(3), alone(2), partition(2)];
+    let [v3, v2] = [Target::VirtGicv3, Target::VirtGicv2].map(On::outside_tests);
+    let columns = [alone(v3), partition(v3), alone(v2), partition(v2)];
     println!("Instructions; the last two rows: at EL2.\n");
     println!("{:24}{:>12}{:>12}{:>12}{:>12}", "", "GICv3", "", "GICv2", "");
     println!("{:24}{:>12}{:>12}{:>12}{:>12}", "", "native", "partition", "native", "partition");

@@ -9,16 +9,20 @@ use crate::{cores, fail, same, skip};
 
 pub const ALONE: &[Row] = &[Row::here("system-reset", system_reset)];
 
-/// PL031 match register: nothing else uses it, and a reset of the partition does not reset its devices.
-const RTC_MATCH: u64 = 0x4;
+/// Registers that keep a note: a reset of the partition does not reset its devices, and nothing else uses the RTC's match
+/// register, or the second compare register of the Pi's system timer (whose bus counts 2 GiB lower than the core does).
+const NOTES: [(&str, u64); 2] = [("arm,pl031", 0x4), ("brcm,bcm2835-system-timer", 0x8000_0010)];
 const BEEN_HERE: u32 = 0x7e57_ab1e;
 
 /// Dirties all memory, leaves another core running, resets; the second time round everything is as at first.
 fn system_reset(env: &Env) -> Outcome {
-    let Some(rtc) = env.machine.tree.find_compatible(&["arm,pl031"]) else { skip!("no RTC in the tree") };
-    let Some((rtc, _)) = machine::first_reg(&rtc) else { skip!("the RTC has no registers") };
-    if read32(rtc + RTC_MATCH) == BEEN_HERE {
-        write32(rtc + RTC_MATCH, 0);
+    let place = |(name, offset)| {
+        let device = env.machine.tree.find_compatible(&[name])?;
+        Some(machine::first_reg(&device)?.0 + offset)
+    };
+    let Some(note) = NOTES.into_iter().find_map(place) else { skip!("no device to leave a note in") };
+    if read32(note) == BEEN_HERE {
+        write32(note, 0);
         if let Some((at, value)) = first_stain(env) {
             fail!("after the reset {at:#x} holds {value:#x}");
         }
@@ -27,8 +31,8 @@ fn system_reset(env: &Env) -> Outcome {
         }
         return Ok(());
     }
-    write32(rtc + RTC_MATCH, BEEN_HERE);
-    same!(read32(rtc + RTC_MATCH), BEEN_HERE, "the RTC's match register");
+    write32(note, BEEN_HERE);
+    same!(read32(note), BEEN_HERE, "the note");
     let (first, end) = start::image();
     let (tree, size) = env.machine.tree_at;
     for &(base, length) in env.machine.memory.iter() {
@@ -40,6 +44,6 @@ fn system_reset(env: &Env) -> Outcome {
     }
     cores::leave_one_spinning(env);
     let answer = psci::system_reset();
-    write32(rtc + RTC_MATCH, 0);
+    write32(note, 0);
     fail!("SYSTEM_RESET came back with {answer}");
 }
