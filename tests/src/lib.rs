@@ -21,5 +21,5 @@ pub use debugger::Debugger;
 pub use firmware::Firmware;
 pub use machine::{Machine, Outcome, Running, emulator, native, pi_with_u_boot, qemu, with_firmware};
 pub use registry::{
-    A72_ONLY, ABOUT_THE_BOARD, GICV2_ONLY, NOT_YET, OTHER_CORE, On, Place, Target, Test, run_test, show,
+    A72_ONLY, ABOUT_THE_BOARD, GICV2_ONLY, OTHER_CORE, On, Place, Target, Test, run_test, show,
 };

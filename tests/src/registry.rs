@@ -48,7 +48,7 @@ impl On {
 
     /// What has to change in a plan of tests/system: the device with an SPI that nothing else uses is the RTC of virt,
     /// and a timer of raspi4b.
-    pub(crate) fn changes(self, plan: &Path) -> &'static [(&'static str, &'static str)] {
+    pub fn changes(self, plan: &Path) -> &'static [(&'static str, &'static str)] {
         let asked = || std::fs::read_to_string(plan).is_ok_and(|text| text.contains("/pl031@9010000"));
         let other = self.0 == Target::Raspi4b && asked();
         if other { &[("/pl031@9010000", "/soc/timer@7e003000")] } else { &[] }
@@ -104,8 +104,6 @@ impl Test {
     }
 }
 
-/// The board has no plan for it yet.
-pub const NOT_YET: &str = "not yet";
 /// Nothing of the kind is on the others.
 pub const ABOUT_THE_BOARD: &str = "about what only raspi4b has";
 /// There is no choice of cores.

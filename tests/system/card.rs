@@ -77,7 +77,7 @@ impl Card {
 fn ran(outcome: &Outcome) {
     outcome.check(outcome.status == Some(0), "the board powered itself off");
     for who in ["metronome", "presto"] {
-        let count = outcome.lines(who).iter().filter(|line| line.starts_with("tick ")).count();
+        let count = outcome.reports(who);
         outcome.check(count == 10, &format!("10 reports of {who}"));
         outcome
             .check(outcome.summary(who).starts_with("state=off cause=system-off "), "it powered itself off");

@@ -1,6 +1,6 @@
 //! The plans that a user meets first.
 
-use partita_tests::{A72_ONLY, Machine, NOT_YET, OTHER_CORE, On, Outcome, system_tests};
+use partita_tests::{A72_ONLY, Machine, OTHER_CORE, On, Outcome, system_tests};
 
 /// How many of a partition's lines begin with `start`, between the first and the last line of `other`.
 fn beside(log: &str, who: &str, start: &str, other: &str) -> usize {
@@ -61,7 +61,7 @@ fn demo(on: On, cpu: &str) {
 }
 
 system_tests! {
-    fn demo_on_cortex_a72(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+    fn demo_on_cortex_a72(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: "rpi4::demo"] {
         demo(on, "cortex-a72");
     }
 
@@ -69,7 +69,7 @@ system_tests! {
         demo(on, "max");
     }
 
-    fn two_linux(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+    fn two_linux(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
         let outcome = Machine::run(on, "platforms/qemu-virt/two-linux.dtso").limit(400).to_end();
         outcome.check(outcome.status == Some(0), "exit status 0");
         linux_came_up(&outcome, "left");
@@ -80,12 +80,12 @@ system_tests! {
         let outcome = Machine::run(on, "platforms/qemu-virt/unikernels.dtso").to_end();
         outcome.check(outcome.status == Some(0), "exit status 0");
         for who in ["metronome", "presto"] {
-            let reports = outcome.lines(who).iter().filter(|line| line.starts_with("tick ")).count();
+            let reports = outcome.reports(who);
             outcome.check(reports == 10, "ten reports of each");
         }
     }
 
-    fn three_partitions(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+    fn three_partitions(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: "this U-Boot is for virt"] {
         let mut machine = Machine::run(on, "platforms/qemu-virt/three.dtso").limit(400).start_on_terminal();
         machine.wait_for("[u-boot] U-Boot ");
         machine.wait_for("[linux] cpus=2");
@@ -95,7 +95,7 @@ system_tests! {
     /// The hypervisor, the bundle and the tree lie where two partitions' memory is pinned: they move, and
     /// nothing is
     /// lost.
-    fn one_to_one(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NOT_YET] {
+    fn one_to_one(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: "the memory that it pins is virt's"] {
         let outcome = Machine::run(on, "tests/system/one-to-one.dtso").to_end();
         outcome.check(outcome.status == Some(0), "exit status 0");
         for what in ["the hypervisor", "the bundle"] {
@@ -108,7 +108,7 @@ system_tests! {
             .iter()
             .any(|line| line.starts_with("probe: done ") && line.contains(" 0 failed"));
         outcome.check(passed, "the probe finds its memory as it should be");
-        let reports = outcome.lines("one").iter().filter(|line| line.starts_with("tick ")).count();
+        let reports = outcome.reports("one");
         outcome.check(reports == 2, "two reports of the metronome");
     }
 }

@@ -114,7 +114,7 @@ impl Built {
         found.sort_unstable();
         outcome.check(found == expected, &format!("EL2 announces {expected:?}"));
         for who in ["metronome", "presto"] {
-            let count = outcome.lines(who).iter().filter(|line| line.starts_with("tick ")).count();
+            let count = outcome.reports(who);
             outcome.check(count == reports, &format!("{reports} reports of {who}"));
             let summary = outcome.summary(who);
             outcome.check(summary.starts_with("state=off cause=system-off "), "it powered itself off");

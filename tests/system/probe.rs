@@ -33,7 +33,7 @@ fn all_passed(on: On, outcome: &Outcome, reasons: &[&str]) {
 /// The neighbour reported as if it were alone.
 #[track_caller]
 fn neighbour_noticed_nothing(outcome: &Outcome) {
-    let reports = outcome.lines("neighbour").iter().filter(|line| line.starts_with("tick ")).count();
+    let reports = outcome.reports("neighbour");
     outcome.check(reports == 5, "five reports of the neighbour");
 }
 

@@ -25,7 +25,7 @@ system_tests! {
             outcome.check(outcome.lines("linux").contains(&line), &format!("Linux says {line}"));
         }
         both_are_off(&outcome, ["linux", "metronome"]);
-        let reports = outcome.lines("metronome").iter().filter(|line| line.starts_with("tick ")).count();
+        let reports = outcome.reports("metronome");
         outcome.check(reports == 15, "fifteen reports of the metronome");
         outcome.check(!outcome.log.contains("parked"), "the board was powered off");
     }

@@ -77,7 +77,7 @@ system_tests! {
             let summary = outcome.summary(name);
             outcome.check(summary.starts_with("state=off cause=system-off "), "it powered itself off");
         }
-        let ticks = outcome.lines("metronome").iter().filter(|line| line.starts_with("tick ")).count();
+        let ticks = outcome.reports("metronome");
         outcome.check(ticks == 15, "the metronome is not disturbed");
     }
 

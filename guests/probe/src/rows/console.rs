@@ -92,17 +92,19 @@ fn echo_interrupt(env: &Env) -> Outcome {
     write32(base + 0x38, 0x50); // UARTIMSC: receive and receive time-out
     let timer = env.machine.virtual_timer;
     irq::enable(timer);
-    let mut interrupts = 0;
+    let (mut interrupts, mut woken) = (0, false);
     let outcome = repeat(|| {
-        // All that the FIFO holds, before sleeping: the interrupt comes when the FIFO fills, not while it is filled.
-        if let Some(byte) = console::receive() {
+        // All that the FIFO holds, once an interrupt has come for it: it comes when the FIFO fills, not while it is filled.
+        if woken && let Some(byte) = console::receive() {
             return Some(byte);
         }
+        woken = false;
         timer::set_virtual(timer::now() + timer::frequency()); // so that the row's own limit is looked at
         partita_guest::cpu::wait();
         let taken = partita_guest::gic::acknowledge()?;
         if taken.intid() == intid {
             interrupts += 1;
+            woken = true;
             write32(base + 0x44, 0x50); // UARTICR
         }
         timer::stop_virtual();
