@@ -5,6 +5,14 @@
 // target, model/src/gic/mirror.rs that of the registers. They act as `Shared::send`, `Shared::drain` and
 // `Vgic::dist_access` do.
 
+// Back into the guest, with x0..x3 as they were saved.
+.macro back
+	ldp	x2, x3, [sp, #16]
+	ldp	x0, x1, [sp]
+	add	sp, sp, #FRAME
+	eret
+.endm
+
 // x0 = the general register that x3 numbers (`get`), or the other way (`set`), by branches alone: no indirect branch on
 // a guest's word. x0..x3 are on the stack; 31 is the zero register. Goes to `then`.
 .macro get_register number, then
@@ -207,10 +215,7 @@ mirrored_done:
 	mrs	x1, tpidr_el2
 	count	{exit_mmio}
 	skip_instruction
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
+	back
 
 fast_sgi:
 	ubfx	x3, x2, #5, #5			// Rt
@@ -237,10 +242,7 @@ sgi_value:
 	msr	ich_lr0_el2, x0
 	count	{exit_sgi}
 	skip_instruction
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
+	back
 // To one other: its bit, then its doorbell.
 sgi_to_another:
 	lsr	x2, x3, #16
@@ -273,10 +275,7 @@ sgi_to_another:
 	count	{exit_sgi}
 	skip_instruction
 	ldp	x4, x5, [sp, #32]
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
+	back
 
 // The interrupt path. `ready` holds list-register images by INTID: 0 where the interrupt is not simply the guest's (an
 // SGI, the kick, EL2's own, nobody's), and its count is 0 while interrupts wait for a list register, so one bounds check
@@ -300,10 +299,7 @@ guest_irq:
 	ldr	x2, [x1]
 	add	x2, x2, #1
 	str	x2, [x1]
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
+	back
 2:	tbz	x3, #1, 3f
 	msr	ich_lr1_el2, x2
 	b	0b
@@ -355,10 +351,7 @@ fast_doorbell:
 	msr	icc_dir_el1, x0
 	count	{exit_irq}
 	ldp	x4, x5, [sp, #32]
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
+	back
 2:	ldp	x4, x5, [sp, #32]
 	b	slow_irq
 
@@ -392,10 +385,7 @@ guest_irq_v2:
 	ldr	x2, [x1]
 	add	x2, x2, #1
 	str	x2, [x1]
-	ldp	x2, x3, [sp, #16]
-	ldp	x0, x1, [sp]
-	add	sp, sp, #FRAME
-	eret
+	back
 2:	tbz	w3, #1, 3f
 	str	w2, [x1, #GICH_LR0 + 4]
 	b	0b

@@ -6,9 +6,12 @@
 //! state of its own: what writes a register writes here too, under the lock.
 
 use alloc::boxed::Box;
+use alloc::sync::Arc;
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use super::bank::{Bank, bits};
+use super::hw::Word;
+use super::{Version, Vgic};
 
 /// Words of a page.
 const WORDS: usize = 1024;
@@ -65,5 +68,41 @@ impl Mirror {
         let fields = |half: u32| bits(half & 0xffff).fold(0, |all, bit| all | 2 << (2 * bit));
         self.set(0xc00 + 8 * index, fields(edge));
         self.set(0xc04 + 8 * index, fields(edge >> 16));
+    }
+}
+
+impl Vgic {
+    /// Registers that cores may read without the lock: the distributor's, then those of each redistributor's SGI frame
+    /// (64 KiB from the redistributor's start; GICv3).
+    #[must_use]
+    pub fn mirrors(&self) -> Arc<[Mirror]> {
+        Arc::clone(&self.mirrors)
+    }
+
+    /// Brings the mirror of a word's registers up to date.
+    pub(super) fn reflect(&self, word: Word) {
+        let (page, index) = match (word, self.version) {
+            (Word::Private(vcpu), Version::V3) => (vcpu + 1, 0),
+            (Word::Private(_), Version::V2) => return,
+            (Word::Shared(index), _) => (0, index),
+        };
+        if let (Some(mirror), Some(bank)) = (self.mirrors.get(page), self.bank(word)) {
+            mirror.reflect(index, bank);
+        }
+    }
+
+    /// The same for all, and for what the distributor has once.
+    pub(super) fn reflect_all(&self) {
+        (0..self.cpus.len()).for_each(|vcpu| self.reflect(Word::Private(vcpu)));
+        (1..=self.spis.len()).for_each(|index| self.reflect(Word::Shared(index)));
+        self.reflect_control();
+    }
+
+    /// The same for GICD_CTLR and GICD_TYPER.
+    pub(super) fn reflect_control(&self) {
+        if let Some(mirror) = self.mirrors.first() {
+            mirror.set(0, self.dist_control_value());
+            mirror.set(4, self.dist_type() as u32);
+        }
     }
 }

@@ -274,40 +274,6 @@ impl Vgic {
         Arc::clone(&self.shared)
     }
 
-    /// Registers that cores may read without the lock: the distributor's, then those of each redistributor's SGI frame
-    /// (64 KiB from the redistributor's start; GICv3).
-    #[must_use]
-    pub fn mirrors(&self) -> Arc<[Mirror]> {
-        Arc::clone(&self.mirrors)
-    }
-
-    /// Brings the mirror of a word's registers up to date.
-    fn reflect(&self, word: Word) {
-        let (page, index) = match (word, self.version) {
-            (Word::Private(vcpu), Version::V3) => (vcpu + 1, 0),
-            (Word::Private(_), Version::V2) => return,
-            (Word::Shared(index), _) => (0, index),
-        };
-        if let (Some(mirror), Some(bank)) = (self.mirrors.get(page), self.bank(word)) {
-            mirror.reflect(index, bank);
-        }
-    }
-
-    /// The same for all, and for what the distributor has once.
-    fn reflect_all(&self) {
-        (0..self.cpus.len()).for_each(|vcpu| self.reflect(Word::Private(vcpu)));
-        (1..=self.spis.len()).for_each(|index| self.reflect(Word::Shared(index)));
-        self.reflect_control();
-    }
-
-    /// The same for GICD_CTLR and GICD_TYPER.
-    fn reflect_control(&self) {
-        if let Some(mirror) = self.mirrors.first() {
-            mirror.set(0, self.dist_control_value());
-            mirror.set(4, self.dist_type() as u32);
-        }
-    }
-
     /// A load or store in the distributor's frame ([`DIST_SIZE`] or [`DIST_SIZE_V2`] bytes). The value is a load's; 0 for a store.
     pub fn dist_access<H: Hw, L: ListRegisters>(
         &mut self,
