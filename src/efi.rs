@@ -220,11 +220,12 @@ impl Firmware<'_> {
 
 /// Writes the bundle's path; true where the command line names it.
 fn named(own: &loaded_image::Protocol, path: &mut [u16; PATH]) -> Result<bool, Refusal> {
-    let options: &[u16] = if own.load_options.is_null() {
+    let pointer: *const u16 = own.load_options.cast();
+    let options: &[u16] = if pointer.is_null() || !pointer.is_aligned() {
         &[]
     } else {
         // SAFETY: the firmware says where the options are and how long; they are UTF-16 where a person typed them.
-        unsafe { core::slice::from_raw_parts(own.load_options.cast(), own.load_options_size as usize / 2) }
+        unsafe { core::slice::from_raw_parts(pointer, own.load_options_size as usize / 2) }
     };
     let begins = |words: &&[u16]| {
         words.len() >= OPTION.len() && words.iter().zip(OPTION).all(|(unit, byte)| *unit == u16::from(*byte))

@@ -321,6 +321,7 @@ slow_irq:
 
 // Another core of the partition sent an SGI: one is pending, may be delivered, and every list register is free.
 fast_doorbell:
+	dsb	sy				// the acknowledge is complete before what the doorbell tells of is read (IHI 0069, 4.1)
 	ldr	x2, [x1, #CORE_SGI_BLOCK]
 	ldrh	w3, [x2, #BLOCK_BUSY]
 	cbnz	w3, slow_irq

@@ -59,6 +59,16 @@ fn reach_is_followed_through_buses() {
     assert!(plan.notes.iter().any(|note| note.contains("UNGUARDED DMA")));
 }
 
+/// A DMA engine that comes along in a device's page is told of as if it had been given by name.
+#[test]
+fn trust_covers_what_comes_along() {
+    let overlay = compile(&plans_dir().join("good/dma-mate.dtso"));
+    let plan = plan_on_virt(&overlay, &Images).expect("a good plan").plan;
+    assert!(!plan.partitions[0].devices[0].dma.is_empty());
+    let unguarded = "UNGUARDED DMA: /rtc@9080000 can read and write all memory";
+    assert!(plan.notes.iter().any(|note| note.contains(unguarded)), "{:?}", plan.notes);
+}
+
 /// Any file: what is not in tests/plans/images is a flat binary.
 struct Any;
 

@@ -167,10 +167,10 @@ pub fn run_test(table: &[&[Test]], module: &str, target: Target, body: fn(On)) {
     let folder = folder();
     std::fs::create_dir_all(&folder).expect("target/ takes folders");
     let lines: String = tests().map(line).collect();
-    // Several processes write the same: whole, or not at all.
-    let new = folder.join(format!("{TABLE}.{}", std::process::id()));
-    std::fs::write(&new, lines).expect("target/ takes files");
-    std::fs::rename(&new, folder.join(TABLE)).expect("target/ takes files");
+    // Several processes or threads write the same: whole, or not at all.
+    let new = tempfile::NamedTempFile::new_in(&folder).expect("target/ takes files");
+    std::fs::write(new.path(), lines).expect("target/ takes files");
+    new.persist(folder.join(TABLE)).expect("target/ takes files");
 
     let note = Note(folder.join(file(&test.path(), target.name())));
     note.write("UNFINISHED");

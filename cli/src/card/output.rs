@@ -43,7 +43,7 @@ impl Output {
         let older = is_image(&path).map_err(|error| Failure::file(&path, &error))?;
         if !older {
             return Err(Failure::Usage(format!(
-                "{shown} exists and is no card's image (it has no partition table); remove it first, or give another name"
+                "{shown} exists and is no card's image of Partita's; remove it first, or give another name"
             )));
         }
         Ok(Self { path })
@@ -66,9 +66,9 @@ impl Output {
     }
 }
 
-/// Whether a file is empty or begins with a partition table.
+/// Whether a file is empty or begins as a card's image does: not some other disk's, which somebody may still want.
 fn is_image(path: &Path) -> io::Result<bool> {
     let mut sector = Vec::new();
     File::open(path)?.take(super::SECTOR).read_to_end(&mut sector)?;
-    Ok(sector.is_empty() || sector.get(510..) == Some(&[0x55, 0xaa]))
+    Ok(sector.is_empty() || super::table::is_ours(&sector))
 }

@@ -12,6 +12,18 @@ const FAT32_LBA: u8 = 0x0c;
 /// Cylinder, head and sector of what lies beyond their reach.
 const BEYOND: [u8; 3] = [0xfe, 0xff, 0xff];
 
+/// Whether a first sector is one that [`write`] writes: no boot code, and the one partition where it lies here.
+pub fn is_ours(sector: &[u8]) -> bool {
+    let zero = |range: std::ops::Range<usize>| {
+        sector.get(range).is_some_and(|bytes| bytes.iter().all(|byte| *byte == 0))
+    };
+    let start = u32::try_from(START / SECTOR).unwrap_or(0).to_le_bytes();
+    zero(0..440)
+        && sector.get(446..458) == Some(&[&[0x80][..], &BEYOND, &[FAT32_LBA], &BEYOND, &start].concat()[..])
+        && zero(462..510)
+        && sector.get(510..) == Some(&[0x55, 0xaa])
+}
+
 /// Writes the first sector of a card of `size` bytes.
 pub fn write(mut to: impl Write + Seek, size: u64, id: u32) -> io::Result<()> {
     let sectors = |bytes: u64| u32::try_from(bytes / SECTOR).map_err(io::Error::other);

@@ -84,7 +84,11 @@ fn fetch_with_mates(name: &str, options: Options<'_>) -> Result<(), KitError> {
     };
     let mates = GENERAL.iter().copied().filter(|_| GENERAL.contains(&name)).filter(wanted);
     let names: Vec<&str> = [name].into_iter().chain(mates).collect();
-    fetch::fetch(&names, options)
+    match fetch::fetch(&names, options) {
+        // The script brings one after the other, the one that was asked for first: a mate that is missing is missed later.
+        Err(_) if options.cache.join("images").join(name).exists() => Ok(()),
+        result => result,
+    }
 }
 
 /// What an image is made from; empty for those that are fetched and then stay.

@@ -184,7 +184,7 @@ fn nothing_but_an_older_image_is_overwritten() {
     let command = format!("{IMAGE} --no-firmware -q -o");
     let plan = fs::read(world.path("plans/good.dtso")).expect("the plan");
     let (_, err) = world.expect(2, &format!("{command} good.dtso"));
-    let words = "error: good.dtso exists and is no card's image (it has no partition table); remove it first, or give another name\n";
+    let words = "error: good.dtso exists and is no card's image of Partita's; remove it first, or give another name\n";
     assert_eq!(err, words);
     assert_eq!(fs::read(world.path("plans/good.dtso")).expect("the plan"), plan);
     let (_, err) = world.expect(2, &format!("{command} ../plans"));

@@ -204,7 +204,9 @@ impl<'a> Index<'a> {
             return Registers::Mapped(Vec::new());
         };
         let (address, size) = self.counts(bus);
-        if !self.on_bus(bus) {
+        // What is behind a PCI bridge has addresses of three cells, in the bridge's own spaces (IEEE 1275 PCI binding, 2.1).
+        let pci = self.node(bus).is_some_and(|node| text(node, "device_type") == Some("pci"));
+        if pci || !self.on_bus(bus) {
             return Registers::OffBus;
         }
         let Some(reg) = cells(reg) else { return Registers::Bad };

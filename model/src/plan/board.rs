@@ -73,7 +73,8 @@ impl Board {
         occupied: &[Reserved],
     ) -> Result<Self, PlanError> {
         let psci = psci(index);
-        let cpus = cpus(index, psci.is_some())?;
+        // EL2 itself can call firmware by SMC only.
+        let cpus = cpus(index, psci == Some(Conduit::Smc))?;
         let occupied: Vec<Reserved> =
             occupied.iter().cloned().chain(cpus.iter().filter_map(mailbox)).collect();
         Ok(Self {

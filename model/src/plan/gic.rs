@@ -66,11 +66,12 @@ pub(super) fn gic(index: &Index<'_>) -> Result<Gic, PlanError> {
     ))
 }
 
-/// Whether GICv2's frames are what EL2 and stage 2 can map: the virtual CPU interface is mapped to guests, so what lies
-/// behind it must not be another device's.
+/// Whether GICv2's frames are what EL2 and stage 2 can map: the virtual CPU interface is mapped to guests in the
+/// physical one's place, two pages of each, so what lies behind them must not be another device's.
 fn is_whole(dist: &PaSpan, cpu: &PaSpan, hyp: &PaSpan, vcpu: &PaSpan) -> bool {
     let starts = [dist, cpu, hyp, vcpu].iter().all(|frame| frame.base.0.is_multiple_of(PAGE));
-    starts && [dist, cpu, hyp].iter().all(|frame| frame.size >= PAGE) && vcpu.size >= 2 * PAGE
+    let interfaces = [cpu, vcpu].iter().all(|frame| frame.size >= 2 * PAGE);
+    starts && interfaces && [dist, hyp].iter().all(|frame| frame.size >= PAGE)
 }
 
 /// The two pages of a GICv2 CPU interface, physical or virtual (IHI 0048, 4.1.4): GICC_DIR is in the second. Where each

@@ -96,13 +96,22 @@ impl Controller for Gicv2 {
             dist.write(IPRIORITYR + 4 * word, u32::from_ne_bytes([PRIORITY; 4]));
         }
         dist.write_byte(IPRIORITYR + KICK as usize, KICK_PRIORITY);
-        dist.write(ISENABLER, 1 << KICK | 1 << maintenance);
+        let own = 1 << KICK | 1 << maintenance;
+        dist.write(ISENABLER, own);
 
         let cpu = cpu();
         cpu.write(GICC_CTLR, 0);
         cpu.write(GICC_PMR, 0xff);
         cpu.write(GICC_BPR, 0);
         cpu.write(GICC_CTLR, ENABLE | GICC_CTLR_EOIMODE);
+        // What firmware left in Group 0, or masked for the non-secure side, does not take these writes (4.4.1, 4.8.6): a
+        // core that no kick reaches must not begin. The roll call tells which one it is.
+        if cpu.read(GICC_PMR) == 0 || dist.read(ISENABLER) & own != own {
+            log::error!(
+                "firmware keeps this core's interrupts for the secure side; it has to put them into Group 1"
+            );
+            crate::power::park();
+        }
         self.reset_virtual();
         tell(seat);
     }

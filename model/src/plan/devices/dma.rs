@@ -20,9 +20,14 @@ pub(super) fn reach(index: &Index<'_>, device: usize) -> Result<Vec<PaSpan>, usi
         let Some(parent) = index.entries().get(bus).and_then(|entry| entry.parent) else { break };
         let ranges = index.node(bus).and_then(|node| value(node, "dma-ranges")).unwrap_or_default();
         if !ranges.is_empty() {
-            windows = through(index, bus, parent, ranges, &windows).ok_or(bus)?;
+            // Merged at every bus: overlapping entries must not multiply from bus to bus.
+            windows = merged(through(index, bus, parent, ranges, &windows).ok_or(bus)?);
         }
     }
+    Ok(windows)
+}
+
+fn merged(mut windows: Vec<PaSpan>) -> Vec<PaSpan> {
     windows.sort_unstable();
     let mut merged: Vec<PaSpan> = Vec::new();
     for window in windows {
@@ -33,7 +38,7 @@ pub(super) fn reach(index: &Index<'_>, device: usize) -> Result<Vec<PaSpan>, usi
             _ => merged.push(window),
         }
     }
-    Ok(merged)
+    merged
 }
 
 /// The parts of `windows`, which are addresses on `bus`, that its ranges pass on, as addresses of the bus above.

@@ -106,6 +106,8 @@ fn resolve(catalogue: &Catalogue<'_>, spec: &Spec) -> Result<Named, PlanError> {
         let path = || catalogue.path(clock);
         let wrong = match node {
             Some(node) if cell(node, "#clock-cells").is_none() => Some(ErrorKind::NotClock(path())),
+            // Its node cannot be there itself and as the clocks that stand for it.
+            _ if catalogue.among(clock, &named.devices) => Some(ErrorKind::Twice(format!("\"{}\"", path()))),
             _ if named.clocks.contains(&clock) => Some(ErrorKind::Twice(format!("\"{}\"", path()))),
             _ => None,
         };
@@ -243,8 +245,11 @@ fn collect<'s>(
                     return Err(error(ErrorKind::Own(path(), why.to_owned())));
                 }
             }
-            shared_pages(catalogue, named, inner, owner, &mut given.notes).map_err(error)?;
+            let masters = shared_pages(catalogue, named, inner, owner, &mut given.notes).map_err(error)?;
             shared_interrupts(catalogue, named, inner, owner).map_err(error)?;
+            for mate in masters {
+                whole.dma.extend(reached(catalogue, board, spec, mate, &mut given.notes)?);
+            }
             if !facts.spans().is_empty() && kinds::can_dma(node) {
                 if !catalogue.among(inner, &named.trusted) {
                     return Err(error(ErrorKind::Dma(path())));
@@ -304,22 +309,25 @@ fn reached(
     Ok(dma::common(&board.ram, &windows))
 }
 
-/// All that has registers in the same pages must be in the same partition.
+/// All that has registers in the same pages must be in the same partition. Disabled devices come along: the result is
+/// those of them that can do DMA, which needs the same trust.
 fn shared_pages<'s>(
     catalogue: &Catalogue<'_>,
     named: &Named,
     device: usize,
     owner: &dyn Fn(usize) -> Option<&'s str>,
     notes: &mut Vec<String>,
-) -> Result<(), ErrorKind> {
+) -> Result<Vec<usize>, ErrorKind> {
     let spans = catalogue.facts(device).map_or(&[][..], |facts| facts.spans());
     let path = || catalogue.path(device);
-    let (mut mates, mut page) = (Vec::new(), 0);
+    let (mut mates, mut masters, mut page) = (Vec::new(), Vec::new(), 0);
     for (mate, facts, common) in catalogue.in_pages_of(spans) {
         if facts.disabled {
-            let guarded = !catalogue.among(device, &named.trusted);
-            if guarded && catalogue.index.node(mate).is_some_and(kinds::can_dma) {
-                return Err(ErrorKind::DmaMate(path(), catalogue.path(mate)));
+            if catalogue.index.node(mate).is_some_and(kinds::can_dma) {
+                if !catalogue.among(device, &named.trusted) {
+                    return Err(ErrorKind::DmaMate(path(), catalogue.path(mate)));
+                }
+                masters.push(mate);
             }
             notes.push(format!(
                 "{} comes with the registers of {}, which is disabled",
@@ -335,7 +343,7 @@ fn shared_pages<'s>(
         }
     }
     match mates.is_empty() {
-        true => Ok(()),
+        true => Ok(masters),
         false => Err(ErrorKind::PageMates(path(), page, enumerate(catalogue, &mates, owner))),
     }
 }
