@@ -69,15 +69,16 @@ impl<'a> Writer<'a> {
     }
 
     /// Whether a reference needs a node that the guest's tree lacks. What leads to a disabled node, or to one that
-    /// every guest has in its own way, stays as it is, and so does an inherited interrupt parent which the plan does
-    /// not find behind any interrupt of the partition.
+    /// every guest has in its own way, stays as it is, and so does an interrupt parent that is none, or which the plan
+    /// does not find behind any interrupt of the partition.
     fn is_missing(&self, Pending { from, property, target }: &Pending) -> Result<bool, PlanError> {
         let path = self.index.path(*target);
         let top = node::names(path).next().unwrap_or_default();
         let settled = *target == self.gic.0
             || self.copied.contains(target)
             || self.taken.contains(top)
-            || self.index.disabled_by(*target).is_some();
+            || self.index.disabled_by(*target).is_some()
+            || (property == "interrupt-parent" && !self.takes_interrupts(*target));
         if settled {
             return Ok(false);
         }
@@ -88,6 +89,12 @@ impl<'a> Writer<'a> {
             "clocks" => Err(self.device(ErrorKind::NeedsClock(from, property.as_str().into(), provider))),
             _ => Err(self.device(ErrorKind::NeedsDevice(from, property.as_str().into(), provider))),
         }
+    }
+
+    /// Whether a node can be an interrupt parent at all (Devicetree Specification, 2.4).
+    fn takes_interrupts(&self, number: usize) -> bool {
+        let says = |name| self.index.node(number).is_some_and(|node| node.property(name).is_some());
+        says("interrupt-controller") || says("interrupt-map")
     }
 
     /// The node itself, or the one that it is a part of, if the CPU can address its registers.

@@ -2,6 +2,7 @@
 //! check` lets pass does not fail at boot.
 
 use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use dtoolkit::{Node, Property};
 use partita_model::guest_tree;
 use partita_model::plan::{Files, Inputs, Plan, PlanError, Planned};
 use proptest::prelude::*;
@@ -91,6 +92,20 @@ proptest! {
             }
         }
     }
+}
+
+/// A parent that cannot be one, and that needs what the partition lacks, is left as it is: nothing is behind it.
+#[test]
+fn an_interrupt_parent_that_is_none() {
+    let mut tree = sound();
+    let regulator = tree.find_node("/regulator-3v3").expect("a regulator");
+    let phandle = regulator.property("phandle").expect("it is referred to").value().to_vec();
+    let clocks = tree.find_node_mut("/clocks").expect("a node of clocks");
+    clocks.add_property(DeviceTreeProperty::new_unchecked("interrupt-parent", phandle));
+    let one: &mut DeviceTreeNode = tree.find_node_mut("/partitions/one").expect("a partition");
+    one.add_property(DeviceTreeProperty::new_unchecked("devices", strings(&["/clocks"])));
+    let planned = plan(&tree).unwrap_or_else(|error| panic!("{error}"));
+    guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
 }
 
 /// The property above would also hold if nothing were ever accepted.
