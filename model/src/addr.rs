@@ -48,6 +48,12 @@ address! {
     Ipa
 }
 
+address! {
+    /// An address on a PCI bus: what a function's base address registers hold. A host bridge's `ranges` say which
+    /// physical address it is.
+    PciAddr
+}
+
 /// 4 KiB, the granule of both translation stages.
 pub const PAGE: u64 = 0x1000;
 
@@ -62,6 +68,8 @@ pub struct Span<A> {
 
 /// A physical range.
 pub type PaSpan = Span<Pa>;
+/// A range on a PCI bus.
+pub type PciSpan = Span<PciAddr>;
 /// A guest-physical range.
 pub type IpaSpan = Span<Ipa>;
 

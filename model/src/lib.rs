@@ -18,6 +18,7 @@ pub mod guest_tree;
 pub mod idregs;
 pub mod image;
 pub mod lifecycle;
+pub mod pci;
 pub mod pl011;
 pub mod plan;
 pub mod psci;

@@ -1,0 +1,82 @@
+//! A host bridge as a partition sees it: its own functions on the root bus, and nothing else.
+
+use alloc::vec::Vec;
+
+use super::{Address, BUS_BYTES, Config, FUNCTION_BYTES, Function};
+use crate::addr::{IpaSpan, PciSpan};
+
+/// A partition's part of a host bridge.
+#[derive(Clone, Debug)]
+pub struct Host {
+    /// Where the guest sees the configuration space of the root bus. Nothing is mapped there.
+    ecam: IpaSpan,
+    /// The root bus.
+    bus: u8,
+    /// The parts of the bridge's memory windows that are the partition's.
+    windows: Vec<PciSpan>,
+    functions: Vec<Function>,
+}
+
+impl Host {
+    /// A bridge whose root bus has its configuration space at `ecam`.
+    #[must_use]
+    pub fn new(ecam: IpaSpan, bus: u8, windows: Vec<PciSpan>, functions: Vec<Function>) -> Self {
+        let ecam = IpaSpan { base: ecam.base, size: ecam.size.min(BUS_BYTES) };
+        Self { ecam, bus, windows, functions }
+    }
+
+    /// Where accesses trap.
+    #[must_use]
+    pub fn ecam(&self) -> IpaSpan {
+        self.ecam
+    }
+
+    /// The guest accesses `width` bytes, at most eight, at `offset` of the configuration space: any width anywhere,
+    /// byte by byte as the bus would see it. What is no function of the partition's reads as ones and takes no writes
+    /// (PCIe 2.3.2: how a host bridge reports that nobody answered).
+    pub fn access(&mut self, offset: u64, width: u8, write: Option<u64>, config: &mut dyn Config) -> u64 {
+        let mut value = 0;
+        let mut done = 0;
+        let width = u64::from(width.min(8));
+        while done < width {
+            let at = offset.saturating_add(done);
+            let lane = at & 3;
+            let bytes = (4 - lane).min(width - done);
+            let mask = (u32::MAX >> (8 * (4 - bytes))) << (8 * lane);
+            let part = write.map(|value| ((value >> (8 * done)) as u32) << (8 * lane));
+            let word = self.word(at & !3, mask, part, config);
+            value |= u64::from((word & mask) >> (8 * lane)) << (8 * done);
+            done += bytes;
+        }
+        value
+    }
+
+    /// The bytes in `mask` of one doubleword.
+    fn word(&mut self, offset: u64, mask: u32, write: Option<u32>, config: &mut dyn Config) -> u32 {
+        let number = (offset / FUNCTION_BYTES) as u8;
+        let address = Address::new(u16::from(self.bus) << 8 | u16::from(number));
+        let mine = self.functions.iter_mut().find(|function| function.address() == address);
+        let Some(function) = mine.filter(|_| offset < self.ecam.size) else { return u32::MAX };
+        let register = (offset % FUNCTION_BYTES) as u16;
+        match write {
+            Some(value) => {
+                function.write(register, value, mask, &self.windows, config);
+                0
+            }
+            None => function.read(register, config),
+        }
+    }
+
+    /// Silences and resets all functions: before the partition's memory is cleared or given to anybody else.
+    pub fn reset(&mut self, config: &mut dyn Config) {
+        for function in &mut self.functions {
+            function.reset(config);
+        }
+    }
+
+    /// The functions.
+    #[must_use]
+    pub fn functions(&self) -> &[Function] {
+        &self.functions
+    }
+}

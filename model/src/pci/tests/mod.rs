@@ -1,0 +1,6 @@
+//! Tests of the PCI model, on a bus of fake functions that watch what is done to them.
+
+mod fake;
+mod guest;
+mod random;
+mod silence;
