@@ -36,7 +36,22 @@ pub fn partita() -> &'static Path {
     static TOOL: OnceLock<PathBuf> = OnceLock::new();
     TOOL.get_or_init(|| {
         cargo(&["build", "-q", "--locked", "-p", "partita-cli"]);
-        let packages = ["-p", "partita", "-p", "metronome", "-p", "probe", "-p", "flat", "-p", "bench"];
+        let packages = [
+            "-p",
+            "partita",
+            "-p",
+            "metronome",
+            "-p",
+            "probe",
+            "-p",
+            "flat",
+            "-p",
+            "bench",
+            "-p",
+            "attacker",
+            "-p",
+            "victim",
+        ];
         cargo(&[&["build", "-q", "--locked", "--release", "--target", TARGET], &packages[..]].concat());
         target().join("debug/partita")
     })

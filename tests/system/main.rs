@@ -2,6 +2,7 @@
 
 use partita_tests::Test;
 
+mod attack;
 mod bad;
 mod card;
 mod console;
@@ -18,6 +19,7 @@ mod words;
 
 /// All tests: a module that is not in it has none that can run.
 const TABLE: &[&[Test]] = &[
+    attack::TESTS,
     bad::TESTS,
     card::TESTS,
     console::TESTS,

@@ -2,7 +2,7 @@
 //! in a partition, and under other hypervisors, and learns which GIC there is from the tree.
 //!
 //! Words of its bootargs: `repeat=N` (default 16) measurements of each row; `mark` sends an SGI to the second core between
-//! two marks instead (see `measure.S`). It prints `bench: NAME MIN MAX` for each row, and powers off.
+//! two marks instead (see [`cpu::mark`]). It prints `bench: NAME MIN MAX` for each row, and powers off.
 #![no_std]
 #![no_main]
 
@@ -23,7 +23,6 @@ unsafe extern "C" {
     fn measure_sgi_v3(value: u64, flag: *const AtomicU32) -> u64;
     fn measure_sgi_v2(value: u64, flag: *const AtomicU32, sgir: u64) -> u64;
     fn measure_timer(ahead: u64, gicc: u64) -> u64;
-    fn mark();
 }
 
 partita_guest::guest!(main = main, irq = irq);
@@ -110,13 +109,11 @@ fn to_another(machine: &'static Machine, repeat: u64) {
     for _ in 0..repeat {
         CAME.store(0, Ordering::SeqCst);
         timer::spin(timer::frequency() / 10_000);
-        // SAFETY: does nothing.
-        unsafe { mark() };
+        cpu::mark();
         gic::send(SGI, 1 << 1);
         wait_for(1);
         timer::spin(timer::frequency() / 10_000);
-        // SAFETY: does nothing.
-        unsafe { mark() };
+        cpu::mark();
     }
     println!("bench: marked {repeat}");
 }

@@ -91,9 +91,3 @@ timer_vectors:
 	str	w12, [x11, #0x10]		// GICC_EOIR
 	eret
 	.balign	0x800
-
-// mark(): a hint that means nothing to the core; the counter that watches from outside notes all cores' counts.
-	.global	mark
-mark:
-	hint	#0x7f
-	ret

@@ -7,14 +7,13 @@
 #![no_main]
 
 mod check;
-mod code;
-mod cores;
-mod irq;
 mod rows;
 
 use check::{End, Env, Row};
 use partita_guest::gic::Version;
+use partita_guest::rows::{code, cores, irq};
 use partita_guest::{Machine, args, cpu, gic, println};
+use partita_guest::{ensure, fail, mrs, msr, same, skip};
 
 partita_guest::guest!(main = main, irq = irq::handle);
 
@@ -32,7 +31,7 @@ fn main(machine: &'static Machine) {
     let (mut passed, mut failed, mut skipped) = (0, 0, 0);
     for group in rows::GROUPS {
         for row in group.rows {
-            if !selected(&env, group.name, row.name) {
+            if !env.selects(group.name, row.name) {
                 continue;
             }
             irq::quiet();
@@ -58,16 +57,6 @@ fn main(machine: &'static Machine) {
     println!("probe: done {passed} passed, {failed} failed, {skipped} skipped");
     // Another core is busy while this one powers the machine off: it must go down too.
     cores::leave_one_spinning(&env);
-}
-
-/// Whether the bootargs ask for a row.
-fn selected(env: &Env, group: &str, row: &str) -> bool {
-    let named = |list: &str| list.split(',').any(|name| name == group || name == row);
-    let asked = match args::get(env.machine.bootargs, "test") {
-        Some(list) => named(list),
-        None => group != "alone",
-    };
-    asked && !args::get(env.machine.bootargs, "skip").is_some_and(named)
 }
 
 /// Why a row makes no sense on this machine, if so.

@@ -57,6 +57,14 @@ pub fn wait() {
     unsafe { asm!("dsb sy", "wfi", options(nostack)) }
 }
 
+/// A hint that means nothing to the core (HINT #127, DDI 0487, C6.2): a plugin that watches from outside notes all cores'
+/// instruction counts at it.
+#[inline(always)]
+pub fn mark() {
+    // SAFETY: does nothing.
+    unsafe { asm!("hint #0x7f", options(nomem, nostack, preserves_flags)) }
+}
+
 /// Starts the core with `affinity` as number `core` and lets it run `work`; it powers itself off when `work` returns.
 pub fn start(core: usize, affinity: u64, work: fn()) -> i64 {
     WORK[core].store(work as usize, Ordering::Release);

@@ -14,6 +14,7 @@ pub mod gic;
 pub mod machine;
 pub mod mmio;
 pub mod psci;
+pub mod rows;
 pub mod start;
 pub mod timer;
 

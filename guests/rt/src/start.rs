@@ -54,6 +54,7 @@ unsafe extern "C" {
     fn guest_secondary_start();
     static _start: u8;
     static _end: u8;
+    static _data_start: u8;
 }
 
 unsafe extern "Rust" {
@@ -68,6 +69,11 @@ pub fn secondary_entry() -> u64 {
 /// First address and first address after this image with its bss and stacks.
 pub fn image() -> (u64, u64) {
     (&raw const _start as u64, &raw const _end as u64)
+}
+
+/// The part of the image that nothing writes to once `main` runs: code and constants.
+pub fn constant() -> (u64, u64) {
+    (&raw const _start as u64, &raw const _data_start as u64)
 }
 
 /// Maps as Normal memory every gigabyte that has a part of `memory` (base, size), for tests that look at all of it.

@@ -2,14 +2,12 @@
 
 use core::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 
-use partita_guest::cpu::MAX_CORES;
-use partita_guest::gic::{Version, frame};
-use partita_guest::machine::{self, Machine};
-use partita_guest::mmio::{read32, write8, write32};
-use partita_guest::{cpu, gic, timer};
-
-use crate::check::Env;
-use crate::cores;
+use crate::cpu::MAX_CORES;
+use crate::gic::{Version, frame};
+use crate::machine::{self, Machine};
+use crate::mmio::{read32, write8, write32};
+use crate::rows::{Env, cores};
+use crate::{cpu, gic, timer};
 
 // Offsets that both distributors and the SGI frame share (IHI 0069, 12.9 and 12.11; IHI 0048, 4.1.2).
 /// IGROUPR.
@@ -39,7 +37,7 @@ pub const CLEAR_SGI: u64 = 0xf10;
 /// GICv2's SPENDSGIR.
 pub const SET_SGI: u64 = 0xf20;
 
-pub use partita_guest::gic::{NORMAL, gicd};
+pub use crate::gic::{NORMAL, gicd};
 
 const KEPT: usize = 64;
 

@@ -2,11 +2,9 @@
 
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use partita_guest::cpu::{self, MAX_CORES};
-use partita_guest::{psci, timer};
-
-use crate::check::{Env, Outcome};
-use crate::{ensure, irq, same};
+use crate::cpu::{self, MAX_CORES};
+use crate::rows::{Env, Outcome, irq};
+use crate::{ensure, psci, same, timer};
 
 const OFF: i64 = 1;
 
@@ -52,7 +50,8 @@ pub fn give_up(env: &Env) {
     GIVEN_UP.store(false, Ordering::SeqCst);
 }
 
-/// A place where all cores meet.
+/// A place where all cores meet; by default nobody has come yet.
+#[derive(Default)]
 pub struct Barrier(AtomicUsize);
 
 impl Barrier {

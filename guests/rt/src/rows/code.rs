@@ -3,7 +3,7 @@
 use core::arch::asm;
 use core::cell::UnsafeCell;
 
-use partita_guest::exception::{Fault, catch};
+use crate::exception::{Fault, catch};
 
 /// A page for generated code. Only the boot core uses it.
 #[repr(C, align(4096))]
@@ -18,7 +18,7 @@ const RET: u32 = 0xd65f_03c0;
 pub fn publish(at: u64, words: &[u32]) {
     for (index, word) in words.iter().enumerate() {
         let to = at + index as u64 * 4;
-        partita_guest::mmio::write32(to, *word);
+        crate::mmio::write32(to, *word);
         // SAFETY: cache maintenance by address changes no contents.
         unsafe {
             asm!("dc cvau, {to}", "dsb ish", "ic ivau, {to}", "dsb ish", "isb", to = in(reg) to, options(nostack))

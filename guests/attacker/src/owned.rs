@@ -1,0 +1,73 @@
+//! What the guest's tree gives it, and what an access to anything else has to come to.
+
+use partita_guest::exception::Fault;
+use partita_guest::machine;
+use partita_guest::rows::{Env, Outcome};
+
+use crate::{ensure, fail};
+
+/// Exception class of a data abort from this level.
+pub const DATA: u64 = 0x25;
+/// Exception class of an instruction abort from this level.
+pub const FETCH: u64 = 0x21;
+
+/// Most ranges that are kept.
+const MOST: usize = 32;
+
+/// What the tree gives: first address and end, by whole pages, in order and without overlap.
+pub struct Owned {
+    ranges: [(u64, u64); MOST],
+    len: usize,
+}
+
+impl Owned {
+    /// Memory, and the registers of every node that has some.
+    pub fn new(env: &Env) -> Owned {
+        let mut owned = Owned { ranges: [(0, 0); MOST], len: 0 };
+        env.machine.memory.iter().for_each(|&(base, size)| owned.add(base, size));
+        for node in env.machine.tree.all_nodes() {
+            // The numbers of cores are no addresses.
+            let core = node.property("device_type").and_then(|kind| kind.as_str()) == Some("cpu");
+            if core || node.property("reg").is_none() || !node.name.contains('@') {
+                continue;
+            }
+            if machine::is(&node, "arm,armv8") {
+                continue;
+            }
+            for region in node.reg().into_iter().flatten() {
+                owned.add(region.starting_address as u64, region.size.unwrap_or(0) as u64);
+            }
+        }
+        owned.ranges[..owned.len].sort_unstable();
+        owned
+    }
+
+    fn add(&mut self, base: u64, size: u64) {
+        if size > 0 && self.len < MOST {
+            self.ranges[self.len] = (base & !0xfff, (base + size).next_multiple_of(0x1000));
+            self.len += 1;
+        }
+    }
+
+    /// The ranges.
+    pub fn ranges(&self) -> &[(u64, u64)] {
+        &self.ranges[..self.len]
+    }
+
+    /// Whether an address is in one of them.
+    pub fn has(&self, at: u64) -> bool {
+        self.ranges().iter().any(|&(base, end)| at >= base && at < end)
+    }
+}
+
+/// An access to what is not the partition's is an external abort at that address, and nothing else.
+pub fn aborted(what: &str, at: u64, class: u64, fault: Option<Fault>) -> Outcome {
+    let Some(fault) = fault else { fail!("{what} {at:#x}: no abort") };
+    ensure!(
+        fault.is_external_abort() && fault.class() == class,
+        "{what} {at:#x}: ESR {:#x} is no external abort",
+        fault.esr
+    );
+    ensure!(fault.far == at, "{what} {at:#x}: FAR_EL1 {:#x}", fault.far);
+    Ok(())
+}

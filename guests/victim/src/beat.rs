@@ -1,0 +1,164 @@
+//! The victim's interrupts: a periodic timer on the first core and, at each of its ticks, an SGI: to itself or, where there is
+//! a second core, there and back. Nothing else may come, and nothing twice.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
+
+use partita_guest::{Machine, cpu, gic, timer};
+
+/// Goes to the partner.
+const PING: u32 = 1;
+/// Comes back from it.
+const PONG: u32 = 2;
+/// Ticks after which an SGI that did not come is lost.
+const PATIENCE: u64 = 200;
+
+static INTERRUPT: AtomicU32 = AtomicU32::new(0);
+static PERIOD: AtomicU64 = AtomicU64::new(0);
+static DUE: AtomicU64 = AtomicU64::new(0);
+static PARTNER: AtomicBool = AtomicBool::new(false);
+static UP: AtomicBool = AtomicBool::new(false);
+
+static TICKS: AtomicU64 = AtomicU64::new(0);
+static MISSED: AtomicU64 = AtomicU64::new(0);
+static WORST: AtomicU64 = AtomicU64::new(0);
+static SENT: AtomicU64 = AtomicU64::new(0);
+static SENT_AT: AtomicU64 = AtomicU64::new(0);
+static CAME: AtomicU64 = AtomicU64::new(0);
+static LOST: AtomicU64 = AtomicU64::new(0);
+static STRAYS: AtomicU64 = AtomicU64::new(0);
+
+/// What has been counted.
+pub struct Figures {
+    /// Timer interrupts taken.
+    pub ticks: u64,
+    /// Periods that passed while an interrupt was late.
+    pub missed: u64,
+    /// SGIs taken on the first core.
+    pub sgis: u64,
+    /// SGIs sent that did not come.
+    pub lost: u64,
+    /// Interrupts that nobody had asked for, among them timer interrupts before their time.
+    pub strays: u64,
+    /// Greatest lateness since these figures were last asked for.
+    pub worst: u64,
+}
+
+impl Figures {
+    /// Whether all came that were due, and nothing else.
+    pub fn exact(&self) -> bool {
+        self.lost == 0 && self.strays == 0
+    }
+}
+
+/// Takes the figures.
+pub fn figures() -> Figures {
+    Figures {
+        ticks: TICKS.load(SeqCst),
+        missed: MISSED.load(SeqCst),
+        sgis: CAME.load(SeqCst),
+        lost: LOST.load(SeqCst),
+        strays: STRAYS.load(SeqCst),
+        worst: WORST.swap(0, SeqCst),
+    }
+}
+
+/// Starts the partner, if there is one, and the timer.
+pub fn start(machine: &'static Machine, period: u64) {
+    INTERRUPT.store(machine.virtual_timer, SeqCst);
+    PERIOD.store(period, SeqCst);
+    if let Some(affinity) = machine.cores.get(1) {
+        PARTNER.store(true, SeqCst);
+        cpu::start(1, *affinity, partner);
+        while !UP.load(SeqCst) {
+            core::hint::spin_loop();
+        }
+    }
+    gic::enable(if PARTNER.load(SeqCst) { PONG } else { PING }, true);
+    gic::enable(machine.virtual_timer, true);
+    let due = timer::now() + period;
+    DUE.store(due, SeqCst);
+    timer::set_virtual(due);
+}
+
+fn partner() {
+    gic::init_secondary();
+    gic::enable(PING, true);
+    cpu::unmask_interrupts();
+    UP.store(true, SeqCst);
+    loop {
+        cpu::wait();
+    }
+}
+
+/// Sleeps until there has been another tick since the last call.
+pub fn wait() {
+    static SEEN: AtomicU64 = AtomicU64::new(0);
+    loop {
+        // Looked at and slept on with interrupts masked: one that comes in between still ends the sleep.
+        cpu::mask_interrupts();
+        if TICKS.load(SeqCst) > SEEN.load(SeqCst) {
+            SEEN.fetch_add(1, SeqCst);
+            cpu::unmask_interrupts();
+            return;
+        }
+        cpu::wait();
+        cpu::unmask_interrupts();
+    }
+}
+
+/// Sends an SGI, if the one before has come. One that has not come after some time counts as lost.
+pub fn send() {
+    let (sent, ticks) = (SENT.load(SeqCst), TICKS.load(SeqCst));
+    if CAME.load(SeqCst) + LOST.load(SeqCst) < sent {
+        if ticks - SENT_AT.load(SeqCst) < PATIENCE {
+            return;
+        }
+        LOST.fetch_add(1, SeqCst);
+    }
+    SENT.store(sent + 1, SeqCst);
+    SENT_AT.store(ticks, SeqCst);
+    gic::send(PING, if PARTNER.load(SeqCst) { 1 << 1 } else { 1 << 0 });
+}
+
+/// The interrupt handler of both cores.
+pub fn irq() {
+    let now = timer::now();
+    let Some(taken) = gic::acknowledge() else { return };
+    let intid = taken.intid();
+    if intid == INTERRUPT.load(SeqCst) && cpu::index() == 0 {
+        cpu::mark();
+        // The line falls before the end of interrupt: QEMU's GICv2 forgets to look at a line that is up when a list
+        // register's interrupt ends, until something else happens at the distributor.
+        timer::stop_virtual();
+        gic::end(taken);
+        tick(now);
+        return;
+    }
+    gic::end(taken);
+    match (intid, cpu::index(), PARTNER.load(SeqCst)) {
+        (PING, 1, true) => gic::send(PONG, 1 << 0),
+        (PONG, 0, true) | (PING, 0, false) if CAME.load(SeqCst) < SENT.load(SeqCst) => {
+            CAME.fetch_add(1, SeqCst);
+        }
+        _ => {
+            STRAYS.fetch_add(1, SeqCst);
+        }
+    }
+}
+
+fn tick(now: u64) {
+    let (due, period) = (DUE.load(SeqCst), PERIOD.load(SeqCst));
+    if now < due {
+        STRAYS.fetch_add(1, SeqCst);
+        timer::set_virtual(due);
+        return;
+    }
+    let late = now - due;
+    WORST.fetch_max(late, SeqCst);
+    let skipped = late / period;
+    MISSED.fetch_add(skipped, SeqCst);
+    TICKS.fetch_add(1, SeqCst);
+    let due = due + period * (1 + skipped);
+    DUE.store(due, SeqCst);
+    timer::set_virtual(due);
+}
