@@ -7,10 +7,12 @@ use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
 use tock_registers::interfaces::Readable;
 
+use partita_abi::smccc;
 use partita_model::gic::{Block, Drained, ListRegisters, Mirror, REDIST_SIZE};
 use partita_model::lifecycle::exits::{Exits, Kind};
 use partita_model::lifecycle::{Cause, State};
 use partita_model::psci::Start;
+use partita_model::smccc::Workaround;
 use partita_model::syndrome::inject::Features;
 
 use crate::gic::hw::Physical;
@@ -19,7 +21,7 @@ use crate::mmu::Stage1;
 use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
-use crate::{board, console, layout, life, muster};
+use crate::{board, console, el1, layout, life, muster, power};
 
 /// What the fast path of SGIs needs of this core.
 #[repr(C)]
@@ -253,7 +255,11 @@ impl Core {
     /// Starts this virtual CPU afresh.
     pub fn enter(&mut self, start: Start) -> ! {
         self.set_way = Default::default();
-        traps::reset_el1();
+        el1::reset();
+        if self.view.mitigations.store_bypass == Workaround::Firmware {
+            // The guest's switch, and on as a core starts with it (DEN 0028, SMCCC_ARCH_WORKAROUND_2).
+            power::firmware(smccc::ARCH_WORKAROUND_2, [1, 0, 0]);
+        }
         {
             let mut state = self.partition.lock(self.vcpu);
             state.vgic.online(self.vcpu, &mut self.physical(), &mut Lrs);

@@ -16,6 +16,7 @@ mod console;
 mod core;
 mod early;
 mod efi;
+mod el1;
 mod gic;
 mod heap;
 mod layout;

@@ -13,7 +13,7 @@ macro_rules! mrs {
 
 /// Writes a system register by its assembler name. The caller's SAFETY note covers the effect.
 macro_rules! msr {
-    ($name:literal, $value:expr) => {{
+    ($name:expr, $value:expr) => {{
         let value: u64 = $value;
         core::arch::asm!(concat!("msr ", $name, ", {}"), in(reg) value, options(nostack, preserves_flags))
     }};

@@ -1,5 +1,5 @@
-//! What EL2 traps, and what a guest finds in EL1's registers when it starts. The values come from the model, which
-//! hides in the ID registers what is trapped here.
+//! What EL2 traps. The values come from the model, which hides in the ID registers what is trapped here. What a guest
+//! finds in its own registers when it starts is in el1.rs.
 
 use aarch64_cpu::registers::{HCR_EL2, MIDR_EL1};
 use core::arch::asm;
@@ -57,7 +57,7 @@ impl View {
 }
 
 /// HCR_EL2.VSE: a virtual SError is pending for the guest of this core.
-const VSE: u64 = 1 << 8;
+pub const VSE: u64 = 1 << 8;
 
 /// Gives the guest of this core a virtual SError, which it takes when it unmasks it.
 pub fn pend_serror() {
@@ -92,6 +92,9 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
         // Bit 31 is RES1; U = 0: part of a multiprocessor; Aff0 = virtual CPU.
         msr!("vmpidr_el2", 1 << 31 | vcpu as u64);
         msr!("cptr_el2", controls.cptr);
+        // The OS lock, set by a cold reset, and the double lock are EL2's and stay open (MDCR_EL2.TDOSA).
+        msr!("oslar_el1", 0);
+        msr!("osdlr_el1", 0);
         msr!("mdcr_el2", controls.mdcr);
         msr!("hstr_el2", controls.hstr);
         msr!("cnthctl_el2", controls.cnthctl);
@@ -119,43 +122,5 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
         }
         msr!("hcr_el2", controls.hcr);
         asm!("isb", "tlbi vmalls12e1", "dsb nsh", "isb", options(nostack, preserves_flags));
-    }
-}
-
-/// Brings what a guest can change at EL1 and EL0 to a state that depends on nobody who ran here before.
-pub fn reset_el1() {
-    // SAFETY: no guest runs on this core. SCTLR_EL1: RES1 bits and everything off (DDI 0487, SCTLR_EL1). A virtual
-    // SError that was not taken was for who ran here before.
-    unsafe {
-        HCR_EL2.set(HCR_EL2.get() & !VSE);
-        msr!("sctlr_el1", 0x30d0_0800);
-        msr!("tcr_el1", 0);
-        msr!("ttbr0_el1", 0);
-        msr!("ttbr1_el1", 0);
-        msr!("mair_el1", 0);
-        msr!("amair_el1", 0);
-        msr!("vbar_el1", 0);
-        msr!("cpacr_el1", 0);
-        msr!("contextidr_el1", 0);
-        msr!("tpidr_el0", 0);
-        msr!("tpidrro_el0", 0);
-        msr!("tpidr_el1", 0);
-        msr!("sp_el0", 0);
-        msr!("sp_el1", 0);
-        msr!("elr_el1", 0);
-        msr!("spsr_el1", 0);
-        msr!("esr_el1", 0);
-        msr!("far_el1", 0);
-        msr!("afsr0_el1", 0);
-        msr!("afsr1_el1", 0);
-        msr!("par_el1", 0);
-        msr!("csselr_el1", 0);
-        msr!("mdscr_el1", 0);
-        msr!("cntkctl_el1", 0);
-        msr!("cntv_ctl_el0", 0);
-        msr!("cntv_cval_el0", 0);
-        msr!("cntp_ctl_el0", 0);
-        msr!("cntp_cval_el0", 0);
-        asm!("isb", "tlbi vmalls12e1", "ic iallu", "dsb nsh", "isb", options(nostack, preserves_flags));
     }
 }

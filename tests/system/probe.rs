@@ -45,6 +45,18 @@ fn probe(on: On, plan: &str, cpu: &str, neighbour: bool, reasons: &[&str]) {
     }
 }
 
+fn left_nothing(on: On, cpu: &str) {
+    let changes = [("mem=16384", "test=residue"), ("reports=5", "reports=1")];
+    let outcome = Machine::run_changed(on, "tests/system/probe-1.dtso", &changes)
+        .args(&["--cpu", cpu])
+        .limit(100)
+        .to_end();
+    let lines = outcome.lines("probe");
+    let banners = lines.iter().filter(|line| line.starts_with("probe: 1 cores")).count();
+    outcome.check(banners == 2, "it started twice");
+    outcome.check(lines.contains(&"probe: residue ok"), "the second start was as the first");
+}
+
 system_tests! {
     fn one_core_of_cortex_a72(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
         probe(on, "tests/system/probe-1.dtso", "cortex-a72", true, &[ONE_CORE, A72]);
@@ -92,6 +104,16 @@ system_tests! {
             outcome.lines("neighbour").iter().filter(|line| line.starts_with("metronome: period")).count();
         outcome.check(starts == 1, "the neighbour started once");
         neighbour_noticed_nothing(&outcome);
+    }
+
+    /// What the first life of a partition writes into its core's registers is not there in the second.
+    fn residue(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        left_nothing(on, "cortex-a72");
+    }
+
+    /// The same with the registers of SVE, pointer authentication and what else a core can have.
+    fn residue_of_max(on) [virt_gicv3: run, virt_gicv2: OTHER_CORE, raspi4b: A72_ONLY] {
+        left_nothing(on, "max");
     }
 
     /// A partition whose cores do nothing but exit to the hypervisor: the neighbour's ticks come all the

@@ -30,6 +30,25 @@ pub struct Controls {
     pub mpam2: Option<u64>,
 }
 
+/// MDCR_EL2 bits, set on every core that has what they are about.
+mod mdcr {
+    /// The PMU's PMCR_EL0, and with the next the whole PMU.
+    pub const TPMCR: u64 = 1 << 5;
+    /// See [`TPMCR`].
+    pub const TPM: u64 = 1 << 6;
+    /// OS lock, double lock, DBGPRCR_EL1. A guest that sets the OS lock could write OSECCR_EL1, and have a debugger's
+    /// exception catch halt the core in EL2; DBGPRCR_EL1 asks the power controller not to power the core down.
+    pub const TDOSA: u64 = 1 << 10;
+    /// MDRAR_EL1: where the debug ROM is.
+    pub const TDRA: u64 = 1 << 11;
+    /// Statistical profiling.
+    pub const TPMS: u64 = 1 << 14;
+    /// Trace filter.
+    pub const TTRF: u64 = 1 << 19;
+    /// The debugger's communication channel (FEAT_FGT).
+    pub const TDCC: u64 = 1 << 27;
+}
+
 /// HCR_EL2 bits, set on every core.
 mod hcr {
     /// Stage 2 on.
@@ -80,8 +99,6 @@ impl Controls {
         let has = |crm, op2, shift| host.field(crm, op2, shift) != 0;
         let when = |condition: bool, bits: u64| if condition { bits } else { 0 };
         let sve = host.has_sve();
-        let pauth = [(1, 4), (1, 8), (1, 24), (1, 28), (2, 8), (2, 12)];
-        let pauth = pauth.iter().any(|&(op2, shift)| has(6, op2, shift));
         Self {
             hcr: hcr::VM
                 | hcr::SWIO
@@ -97,8 +114,8 @@ impl Controls {
                 | hcr::RW
                 | when(has(7, 1, 16), hcr::TLOR)
                 | when(has(4, 0, 28), hcr::TERR)
-                | when(pauth, hcr::APK_API)
-                | when(host.field(4, 0, 56) >= 2 || host.field(4, 1, 32) == 2, hcr::EN_SCXT)
+                | when(host.has_pointer_authentication(), hcr::APK_API)
+                | when(host.has_software_context(), hcr::EN_SCXT)
                 // SME is hidden, and CPTR_EL2 does not cover its ID register.
                 | when(has(4, 1, 24), hcr::TID1)
                 | when(host.field(4, 1, 8) >= 2, hcr::TID5),
@@ -108,14 +125,17 @@ impl Controls {
             // RES1: 13, 12, 9, 8 and 7..0. TZ (8) is clear where SVE is given; TSM (12) set hides SME. TFP (10) clear
             // gives FP. TTA (20) hides trace, TAM (30) the activity monitors.
             cptr: 0x32ff | when(!sve, 1 << 8) | 1 << 20 | when(has(4, 0, 44), 1 << 30),
-            // TPM and TPMCR (6, 5) hide the PMU; with TPMS (14) and E2PB = 00 SPE, with TTRF (19) and E2TB = 00
-            // (25..24) trace; MTPME (28) clear. Debug registers are the guest's (TDE, TDA, TDOSA, TDRA clear).
             // HPMN (4..0) must not be less than there are: a lower number is CONSTRAINED UNPREDICTABLE at zero.
+            // With TPMS, E2PB = 00 hides SPE; with TTRF, E2TB = 00 (25..24) trace. MTPME (28) is clear. Breakpoints,
+            // watchpoints and single step are the guest's (TDA and TDE clear): they are of EL1, and EL2 is above it.
             mdcr: u64::from(pmu_counters & 0x1f)
-                | 1 << 6
-                | 1 << 5
-                | when(has(5, 0, 32), 1 << 14)
-                | when(has(5, 0, 40), 1 << 19),
+                | mdcr::TPM
+                | mdcr::TPMCR
+                | mdcr::TDOSA
+                | mdcr::TDRA
+                | when(has(5, 0, 32), mdcr::TPMS)
+                | when(has(5, 0, 40), mdcr::TTRF)
+                | when(has(7, 0, 56), mdcr::TDCC),
             // EL1PCTEN, EL1PCEN.
             cnthctl: 3,
             // T0..T15 without T4 and T14, which are RES0.

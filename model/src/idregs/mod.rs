@@ -270,6 +270,57 @@ impl Host {
     pub fn has_sve(&self) -> bool {
         self.field(4, 0, 32) != 0
     }
+
+    /// Whether the core has pointer authentication, of whichever algorithm.
+    #[must_use]
+    pub fn has_pointer_authentication(&self) -> bool {
+        let fields = [(1, 4), (1, 8), (1, 24), (1, 28), (2, 8), (2, 12)];
+        fields.iter().any(|&(op2, shift)| self.field(6, op2, shift) != 0)
+    }
+
+    /// Whether the core has SCXTNUM_ELx (FEAT_CSV2_2, or CSV2_1p2 by CSV2_frac).
+    #[must_use]
+    pub fn has_software_context(&self) -> bool {
+        self.field(4, 0, 56) >= 2 || self.field(4, 1, 32) == 2
+    }
+
+    /// Breakpoints of self-hosted debug; those beyond 16 are in banks that no guest can select.
+    #[must_use]
+    pub fn breakpoints(&self) -> u64 {
+        self.field(5, 0, 12) + 1
+    }
+
+    /// Watchpoints, likewise.
+    #[must_use]
+    pub fn watchpoints(&self) -> u64 {
+        self.field(5, 0, 20) + 1
+    }
+}
+
+/// Registers of optional features that a guest of a core writes, so that its successor could read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// AP*KEY*_EL1.
+    pub pointer_keys: bool,
+    /// SCXTNUM_EL1 and SCXTNUM_EL0.
+    pub software_context: bool,
+    /// DISR_EL1 (FEAT_RAS), which no control hides.
+    pub deferred_errors: bool,
+    /// ZCR_EL1, P0..P15 and FFR.
+    pub scalable_vectors: bool,
+}
+
+impl Kept {
+    /// Of a core.
+    #[must_use]
+    pub fn of(host: &Host) -> Self {
+        Self {
+            pointer_keys: host.has_pointer_authentication(),
+            software_context: host.has_software_context(),
+            deferred_errors: host.field(4, 0, 28) != 0,
+            scalable_vectors: host.has_sve(),
+        }
+    }
 }
 
 /// The ID registers that one partition sees on one core.

@@ -144,7 +144,8 @@ fn controls_of_an_a72() {
     // VM SWIO PTW FMO IMO AMO TID3 TSC TIDCP TACR TSW RW.
     assert_eq!(controls.hcr, 0x807c_003f);
     assert_eq!(controls.cptr, 0x0010_33ff);
-    assert_eq!(controls.mdcr, 0x66);
+    // TDRA TDOSA TPM TPMCR, six counters.
+    assert_eq!(controls.mdcr, 0xc66);
     assert_eq!(
         (controls.hcrx, controls.zcr, controls.mpam2, controls.fine_grained),
         (None, None, None, false)
@@ -170,6 +171,21 @@ fn controls_trap_what_is_hidden_and_give_what_is_shown() {
     assert_eq!(controls.cptr, 0x4010_32ff);
     assert_eq!(controls.zcr, Some(0xf));
     assert!(controls.fine_grained);
+}
+
+#[test]
+fn what_a_guest_leaves_behind() {
+    let none = Kept {
+        pointer_keys: false,
+        software_context: false,
+        deferred_errors: false,
+        scalable_vectors: false,
+    };
+    assert_eq!((Kept::of(&a72()), a72().breakpoints(), a72().watchpoints()), (none, 6, 4));
+    let v1 = Kept { pointer_keys: true, deferred_errors: true, scalable_vectors: true, ..none };
+    // CSV2 is 1, and CSV2_frac 0.
+    assert_eq!(Kept::of(&self::v1()), v1);
+    assert_eq!(Kept::of(&max()), Kept { software_context: true, ..v1 });
 }
 
 proptest! {

@@ -61,18 +61,26 @@ enum Treatment {
 use Treatment::{Generates, Maintains, Reads};
 
 /// The registers that a guest may touch and that may trap, by encoding (op0, op1, CRn, CRm, op2).
-static KNOWN: [(Encoding, Treatment); 18] = [
+static KNOWN: [(Encoding, Treatment); 24] = [
     // DC ISW, CSW, CISW (C6, C10, C14 of CRn 7). The forms on tags (op2 4 and 6) are MTE's, which is hidden.
     (Encoding::new(1, 0, 7, 6, 2), Maintains(SetWay::Invalidate)),
     (Encoding::new(1, 0, 7, 10, 2), Maintains(SetWay::Clean)),
     (Encoding::new(1, 0, 7, 14, 2), Maintains(SetWay::CleanInvalidate)),
-    // MDRAR_EL1 (no debug ROM), OSLAR_EL1, OSLSR_EL1 (OSLM = 0b10: lock implemented, and free), OSDLR_EL1,
-    // DBGPRCR_EL1: written by every kernel's reset path; they trap only with MDCR_EL2.TDRA or TDOSA.
+    // MDRAR_EL1 (no debug ROM; MDCR_EL2.TDRA), OSLAR_EL1, OSLSR_EL1 (OSLM = 0b10: lock implemented, and free),
+    // OSDLR_EL1, DBGPRCR_EL1 (MDCR_EL2.TDOSA): written by every kernel's reset path.
     (Encoding::new(2, 0, 1, 0, 0), Reads(0)),
     (Encoding::new(2, 0, 1, 0, 4), Reads(0)),
     (Encoding::new(2, 0, 1, 1, 4), Reads(1 << 3)),
     (Encoding::new(2, 0, 1, 3, 4), Reads(0)),
     (Encoding::new(2, 0, 1, 4, 4), Reads(0)),
+    // The debugger's channel, where MDCR_EL2.TDCC is: OSDTRRX_EL1, MDCCINT_EL1, OSDTRTX_EL1, MDCCSR_EL0 (empty),
+    // DBGDTR_EL0, DBGDTRRX_EL0 and DBGDTRTX_EL0.
+    (Encoding::new(2, 0, 0, 0, 2), Reads(0)),
+    (Encoding::new(2, 0, 0, 2, 0), Reads(0)),
+    (Encoding::new(2, 0, 0, 3, 2), Reads(0)),
+    (Encoding::new(2, 3, 0, 1, 0), Reads(0)),
+    (Encoding::new(2, 3, 0, 4, 0), Reads(0)),
+    (Encoding::new(2, 3, 0, 5, 0), Reads(0)),
     // REVIDR_EL1 and AIDR_EL1 (HCR_EL2.TID1): implementation-defined, and zero says nothing.
     (Encoding::new(3, 0, 0, 0, 6), Reads(0)),
     (Encoding::new(3, 1, 0, 0, 7), Reads(0)),

@@ -36,6 +36,8 @@ fn what_every_core_has() {
     assert_eq!((access(actlr, true), access(actlr, false)), (Action::Value(0), Action::Ignore));
     assert_eq!(access(Encoding::new(2, 0, 1, 1, 4), true), Action::Value(8));
     assert_eq!(access(Encoding::new(2, 0, 1, 0, 4), false), Action::Ignore);
+    let dtr = Encoding::new(2, 3, 0, 5, 0);
+    assert_eq!((access(dtr, true), access(dtr, false)), (Action::Value(0), Action::Ignore));
     assert_eq!(access(Encoding::new(3, 1, 11, 0, 2), true), Action::Value(0));
 }
 

@@ -15,6 +15,7 @@ mod operands;
 mod processor;
 mod psci;
 mod reset;
+mod residue;
 mod sgi;
 mod sgir;
 
@@ -40,4 +41,5 @@ pub const GROUPS: &[Group] = &[
     Group { name: "alone", rows: hog::ALONE },
     Group { name: "alone", rows: lossless::ALONE },
     Group { name: "alone", rows: reset::ALONE },
+    Group { name: "alone", rows: residue::ALONE },
 ];

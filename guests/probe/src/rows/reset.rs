@@ -3,9 +3,9 @@
 use partita_guest::mmio::{read32, write32, write64};
 use partita_guest::{machine, psci, start};
 
-use crate::check::{Env, Outcome, Row};
+use crate::check::{End, Env, Outcome, Row};
 use crate::rows::memory::first_stain;
-use crate::{cores, fail, same, skip};
+use crate::{cores, fail, same};
 
 pub const ALONE: &[Row] = &[Row::here("system-reset", system_reset)];
 
@@ -14,15 +14,38 @@ pub const ALONE: &[Row] = &[Row::here("system-reset", system_reset)];
 const NOTES: [(&str, u64); 2] = [("arm,pl031", 0x4), ("brcm,bcm2835-system-timer", 0x8000_0010)];
 const BEEN_HERE: u32 = 0x7e57_ab1e;
 
-/// Dirties all memory, leaves another core running, resets; the second time round everything is as at first.
-fn system_reset(env: &Env) -> Outcome {
+/// A register that outlives a reset of the partition, with what the life before left there.
+pub struct Note(u64);
+
+impl Note {
+    /// Whether this is the second life; the note is taken off.
+    pub fn taken(&self) -> bool {
+        let been_here = read32(self.0) == BEEN_HERE;
+        if been_here {
+            write32(self.0, 0);
+        }
+        been_here
+    }
+
+    /// Leaves it for the next life.
+    pub fn leave(&self) {
+        write32(self.0, BEEN_HERE);
+    }
+}
+
+/// Where this machine keeps a note.
+pub fn note(env: &Env) -> Result<Note, End> {
     let place = |(name, offset)| {
         let device = env.machine.tree.find_compatible(&[name])?;
         Some(machine::first_reg(&device)?.0 + offset)
     };
-    let Some(note) = NOTES.into_iter().find_map(place) else { skip!("no device to leave a note in") };
-    if read32(note) == BEEN_HERE {
-        write32(note, 0);
+    NOTES.into_iter().find_map(place).map(Note).ok_or(End::Skipped("no device to leave a note in"))
+}
+
+/// Dirties all memory, leaves another core running, resets; the second time round everything is as at first.
+fn system_reset(env: &Env) -> Outcome {
+    let note = note(env)?;
+    if note.taken() {
         if let Some((at, value)) = first_stain(env) {
             fail!("after the reset {at:#x} holds {value:#x}");
         }
@@ -31,8 +54,7 @@ fn system_reset(env: &Env) -> Outcome {
         }
         return Ok(());
     }
-    write32(note, BEEN_HERE);
-    same!(read32(note), BEEN_HERE, "the note");
+    note.leave();
     let (first, end) = start::image();
     let (tree, size) = env.machine.tree_at;
     for &(base, length) in env.machine.memory.iter() {
@@ -44,6 +66,6 @@ fn system_reset(env: &Env) -> Outcome {
     }
     cores::leave_one_spinning(env);
     let answer = psci::system_reset();
-    write32(note, 0);
+    note.taken();
     fail!("SYSTEM_RESET came back with {answer}");
 }
