@@ -149,6 +149,9 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
         bundle.check(name)?;
     }
     announce(&plan);
+    if let Some(guarded) = plan.partitions.iter().find(|partition| !partition.streams.is_empty()) {
+        return Err(alloc::format!("{}: the SMMU before its devices is not driven yet", guarded.name).into());
+    }
     let cores = prepare_all(&plan, &merged, &bundle, span, tables, uart.as_ref())?;
     start_all(&plan, cores, tables)
 }

@@ -60,6 +60,17 @@ pub struct Interrupt {
     pub specifier: Vec<u32>,
 }
 
+/// One entry of an `interrupt-map`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MapEntry {
+    /// The unit address that it is for, before the mask.
+    pub unit: Vec<u32>,
+    /// The interrupt specifier that it is for: a PCI pin, 1 to 4.
+    pub pin: Vec<u32>,
+    /// What that is at the controller.
+    pub interrupt: Interrupt,
+}
+
 impl<'a> Index<'a> {
     /// Reads through a tree.
     #[must_use]
@@ -205,8 +216,7 @@ impl<'a> Index<'a> {
         };
         let (address, size) = self.counts(bus);
         // What is behind a PCI bridge has addresses of three cells, in the bridge's own spaces (IEEE 1275 PCI binding, 2.1).
-        let pci = self.node(bus).is_some_and(|node| text(node, "device_type") == Some("pci"));
-        if pci || !self.on_bus(bus) {
+        if self.is_pci(bus) || !self.on_bus(bus) {
             return Registers::OffBus;
         }
         let Some(reg) = cells(reg) else { return Registers::Bad };
@@ -230,6 +240,36 @@ impl<'a> Index<'a> {
             }
         }
         Registers::Mapped(spans)
+    }
+
+    /// Whether a node is a PCI bridge (IEEE 1275 PCI binding, 3.1.1).
+    #[must_use]
+    pub fn is_pci(&self, number: usize) -> bool {
+        self.node(number).is_some_and(|node| text(node, "device_type") == Some("pci"))
+    }
+
+    /// The physical addresses that a PCI host bridge passes on to what is behind it (its `ranges`); none if they cannot
+    /// be understood.
+    #[must_use]
+    pub fn windows(&self, bridge: usize) -> Option<Vec<PaSpan>> {
+        let entry = self.entries.get(bridge)?;
+        let (Some(parent), Some(ranges)) = (entry.parent, value(entry.node, "ranges")) else {
+            return Some(Vec::new());
+        };
+        let ranges = cells(ranges)?;
+        let (child, size) = self.counts(bridge);
+        let (up, _) = self.counts(parent);
+        let width = child.checked_add(up)?.checked_add(size)?;
+        if !ranges.len().is_multiple_of(width.max(1)) || !self.on_bus(parent) {
+            return None;
+        }
+        let mut windows = Vec::new();
+        for range in ranges.chunks(width.max(1)) {
+            let (to, length) = range.get(child..)?.split_at_checked(up)?;
+            let (to, length) = (number(to)?, number(length)?);
+            windows.push(PaSpan::new(Pa(self.translate(parent, to, length)?), length)?);
+        }
+        Some(windows)
     }
 
     /// Whether every bus from this one up passes addresses on.
@@ -295,6 +335,32 @@ impl<'a> Index<'a> {
             found.extend(
                 list.chunks(count).map(|specifier| Interrupt { controller, specifier: specifier.to_vec() }),
             );
+        }
+        Some(found)
+    }
+
+    /// The entries of a node's `interrupt-map` (Devicetree Specification, 2.4.3); none if they cannot be understood.
+    #[must_use]
+    pub fn interrupt_map(&self, at: usize) -> Option<Vec<MapEntry>> {
+        let node = self.node(at)?;
+        let Some(map) = value(node, "interrupt-map") else { return Some(Vec::new()) };
+        let count = |node, name| cell(node, name).map(|count| count as usize);
+        let unit_cells = self.counts(at).0;
+        let pin_cells = count(node, "#interrupt-cells")?;
+        let list = cells(map)?;
+        let (mut rest, mut found) = (list.as_slice(), Vec::new());
+        while !rest.is_empty() {
+            let (unit, after) = rest.split_at_checked(unit_cells)?;
+            let (pin, after) = after.split_at_checked(pin_cells)?;
+            let (phandle, after) = after.split_first()?;
+            let controller = self.by_phandle(*phandle)?;
+            let parent = self.node(controller)?;
+            // 2.4.3.1: without #address-cells the parent takes none, whatever 2.3.5 has as the default.
+            let (_, after) = after.split_at_checked(count(parent, "#address-cells").unwrap_or(0))?;
+            let (specifier, after) = after.split_at_checked(count(parent, "#interrupt-cells")?)?;
+            let interrupt = Interrupt { controller, specifier: specifier.to_vec() };
+            found.push(MapEntry { unit: unit.to_vec(), pin: pin.to_vec(), interrupt });
+            rest = after;
         }
         Some(found)
     }

@@ -13,7 +13,7 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 use dtoolkit::{Node, Property};
 
-pub use index::{Entry, Index, Interrupt, Registers, Target};
+pub use index::{Entry, Index, Interrupt, MapEntry, Registers, Target};
 pub use refs::{Arguments, arguments};
 pub use words::nearest;
 

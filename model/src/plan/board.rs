@@ -9,7 +9,7 @@ use dtoolkit::model::DeviceTree;
 
 use super::{
     Board, Conduit, Cpu, CpuEnable, ErrorKind, PlanError, PowerController, Reserved, Uart, UartKind, gic,
-    power, ram,
+    power, ram, smmu,
 };
 use crate::addr::{PAGE, Pa, PaSpan};
 use crate::dt::{Index, Registers, cells, compatible, number, okay, text, value};
@@ -66,6 +66,15 @@ impl Board {
         }
     }
 
+    /// The SMMUs that EL2 drives, before anything else of the tree was looked at.
+    ///
+    /// # Errors
+    ///
+    /// Where the node of one is malformed.
+    pub fn smmus(tree: &DeviceTree) -> Result<Vec<super::Smmu>, PlanError> {
+        smmu::smmus(&Index::new(tree))
+    }
+
     pub(super) fn read(
         tree: &DeviceTree,
         index: &Index<'_>,
@@ -86,6 +95,7 @@ impl Board {
             psci,
             power: power::controller(index),
             timer_ppis: timer(index)?,
+            smmus: smmu::smmus(index)?,
         })
     }
 }

@@ -172,6 +172,8 @@ pub enum ErrorKind {
     DmaMate(String, String),
     /// Reaches none of its partition's memory by DMA: device, what it reaches.
     DmaReach(String, String),
+    /// To an SMMU it is one with a device of another partition.
+    StreamTaken(Box<SharedStream>),
     /// Its registers lie in RAM.
     InRam(String, PaSpan),
     /// Refers to a node with registers that the partition does not have: device, property, provider.
@@ -210,4 +212,19 @@ pub enum ErrorKind {
     OwnTree(String, Box<super::TreeFault>),
     /// The partition's device tree cannot be written.
     GuestTree(crate::guest_tree::Fault),
+}
+
+/// Two devices with a stream in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedStream {
+    /// The device that is refused.
+    pub device: String,
+    /// The one before it,
+    pub other: String,
+    /// and the partition that has it.
+    pub owner: String,
+    /// Path of the SMMU.
+    pub smmu: String,
+    /// The stream.
+    pub id: u32,
 }

@@ -131,6 +131,7 @@ fn assemble(
             devices: given.devices,
             mmio: given.mmio,
             spis: given.spis,
+            streams: given.streams,
             fixed_clocks: given.fixed_clocks,
             console,
             bootargs: spec.bootargs,

@@ -14,14 +14,16 @@ pub mod place;
 mod power;
 mod ram;
 mod rules;
+mod smmu;
 mod space;
 mod spec;
 mod types;
 pub mod vocabulary;
 
-pub use error::{ErrorKind, PlanError};
+pub use error::{ErrorKind, PlanError, SharedStream};
 pub use gic::interface_pages;
 pub use own_tree::TreeFault;
+pub use smmu::streams_of;
 pub use types::*;
 
 use dtoolkit::model::DeviceTree;

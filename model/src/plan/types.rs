@@ -47,6 +47,70 @@ pub struct Board {
     pub power: Option<PowerController>,
     /// The four PPIs (INTIDs 16..31) of the timer node: secure, non-secure EL1, virtual, EL2.
     pub timer_ppis: [u32; 4],
+    /// The SMMUs that EL2 drives, in the tree's order. Each is EL2's, whether a partition's device is behind it or not.
+    pub smmus: Vec<Smmu>,
+}
+
+/// An SMMU of the board that EL2 drives: an SMMUv3 (IHI 0070).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Smmu {
+    /// Path of its node.
+    pub path: String,
+    /// Its registers: two pages of 64 KiB.
+    pub span: PaSpan,
+    /// The interrupt by which it says that events wait, if the tree has one.
+    pub event: Option<Spi>,
+    /// The interrupt by which it says that something is wrong with itself, if the tree has one.
+    pub error: Option<Spi>,
+    /// Whether the tree says that its own accesses to memory see the cores' caches.
+    pub coherent: bool,
+}
+
+/// A run of streams: what an SMMU tells devices apart by (StreamIDs, IHI 0070, 3.2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Streams {
+    /// Index into [`Board::smmus`].
+    pub smmu: usize,
+    /// The first StreamID.
+    pub first: u32,
+    /// How many there are, at least one.
+    pub count: u32,
+}
+
+impl Streams {
+    /// A single stream.
+    #[must_use]
+    pub fn one(smmu: usize, id: u32) -> Self {
+        Self { smmu, first: id, count: 1 }
+    }
+
+    /// The last StreamID.
+    #[must_use]
+    pub fn last(&self) -> u32 {
+        self.first.saturating_add(self.count.saturating_sub(1))
+    }
+
+    /// Whether a stream is among these.
+    #[must_use]
+    pub fn contains(&self, smmu: usize, id: u32) -> bool {
+        self.smmu == smmu && (self.first..=self.last()).contains(&id)
+    }
+
+    /// The first stream that both have.
+    #[must_use]
+    pub fn common(&self, other: &Self) -> Option<u32> {
+        let first = self.first.max(other.first);
+        (self.smmu == other.smmu && first <= self.last().min(other.last())).then_some(first)
+    }
+}
+
+impl core::fmt::Display for Streams {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self.count {
+            0 | 1 => write!(f, "{:#x}", self.first),
+            _ => write!(f, "{:#x}-{:#x}", self.first, self.last()),
+        }
+    }
 }
 
 /// A core of the board.
@@ -218,6 +282,9 @@ pub struct Partition {
     pub mmio: Vec<PaSpan>,
     /// Physical SPIs that the partition owns (INTID >= 32), sorted.
     pub spis: Vec<Spi>,
+    /// The streams of its devices, sorted and merged: what may do DMA to its memory, and to nothing else. No two
+    /// partitions have one in common.
+    pub streams: Vec<Streams>,
     /// The outputs of clock providers that the guest sees as fixed clocks.
     pub fixed_clocks: Vec<FixedClock>,
     /// Its console.
@@ -276,8 +343,11 @@ pub struct Device {
     pub regs: Vec<PaSpan>,
     /// Its SPIs.
     pub spis: Vec<Spi>,
-    /// The RAM that it can read and write by DMA with nothing to stop it, whoever owns that; empty: it does no DMA.
+    /// The RAM that it can read and write by DMA with nothing to stop it, whoever owns that; empty: it does no DMA, or
+    /// an SMMU guards it.
     pub dma: Vec<PaSpan>,
+    /// What an SMMU that EL2 drives knows it by, sorted and merged; empty: it does no DMA, or none guards it.
+    pub streams: Vec<Streams>,
 }
 
 /// An output of a clock provider that runs at one rate for ever.

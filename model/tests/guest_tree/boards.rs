@@ -65,7 +65,13 @@ pub fn board(name: &str) -> Plan {
 
 /// Gives a device. The writer looks at nothing but its path.
 pub fn give(plan: &mut Plan, path: &str) {
-    plan.partitions[0].devices.push(Device { path: path.into(), regs: vec![], spis: vec![], dma: vec![] });
+    plan.partitions[0].devices.push(Device {
+        path: path.into(),
+        regs: vec![],
+        spis: vec![],
+        dma: vec![],
+        streams: vec![],
+    });
 }
 
 /// Makes an output of a clock provider a fixed clock.
@@ -91,6 +97,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
             psci: Some(Conduit::Smc),
             power: None,
             timer_ppis: [29, 30, 27, 26],
+            smmus: Vec::new(),
         },
         partitions: vec![Partition {
             name: name.into(),
@@ -100,6 +107,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
             devices: vec![],
             mmio: vec![],
             spis: vec![],
+            streams: vec![],
             fixed_clocks: vec![],
             console: Console::Shared { base: Ipa(0x900_0000), intid: 33 },
             bootargs: String::new(),

@@ -2,15 +2,19 @@
 //! everything that shares a page or an interrupt with it.
 
 use alloc::borrow::ToOwned;
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Catalogue, clocks, dma, kinds, merged_pages, needs};
+
 use crate::addr::PaSpan;
 use crate::dt::{Registers, cell, nearest, value};
+use crate::plan::error::SharedStream;
+use crate::plan::smmu;
 use crate::plan::spec::Spec;
-use crate::plan::{Board, Device, ErrorKind, FixedClock, PlanError, Spi};
+use crate::plan::{Board, Device, ErrorKind, FixedClock, PlanError, Spi, Streams};
 
 /// What one partition gets.
 pub(in crate::plan) struct Given {
@@ -20,6 +24,8 @@ pub(in crate::plan) struct Given {
     pub(in crate::plan) mmio: Vec<PaSpan>,
     /// Their SPIs, sorted.
     pub(in crate::plan) spis: Vec<Spi>,
+    /// The streams of its devices, sorted and merged.
+    pub(in crate::plan) streams: Vec<Streams>,
     /// The outputs of clock providers that become fixed clocks.
     pub(in crate::plan) fixed_clocks: Vec<FixedClock>,
     /// The first UART among the devices.
@@ -62,7 +68,7 @@ pub(in crate::plan) fn give(
             .find(|(_, named)| catalogue.among(number, &named.devices))
             .map(|(spec, _)| &*spec.name)
     };
-    specs
+    let all: Vec<Given> = specs
         .iter()
         .zip(&named)
         .map(|(spec, mine)| {
@@ -72,7 +78,37 @@ pub(in crate::plan) fn give(
                 clocks::fix(catalogue, mine, uses).map_err(|kind| spec.error("fixed-clocks", kind))?;
             Ok(given)
         })
-        .collect()
+        .collect::<Result<_, _>>()?;
+    told_apart(board, specs, &all)?;
+    Ok(all)
+}
+
+/// What an SMMU cannot tell apart has one set of tables, so it goes to one partition.
+fn told_apart(board: &Board, specs: &[Spec], all: &[Given]) -> Result<(), PlanError> {
+    let each = || {
+        let given = specs.iter().zip(all).enumerate();
+        given.flat_map(|(number, (spec, given))| {
+            given.devices.iter().map(move |device| (number, spec, device))
+        })
+    };
+    for (number, spec, device) in each() {
+        for (_, other_spec, other) in each().take_while(|(before, ..)| *before < number) {
+            let pairs = device.streams.iter().flat_map(|run| other.streams.iter().map(move |its| (run, its)));
+            let common = pairs.filter_map(|(run, its)| Some((run.smmu, run.common(its)?))).next();
+            if let Some((smmu, id)) = common {
+                let smmu = board.smmus.get(smmu).map_or("", |smmu| &smmu.path);
+                let kind = ErrorKind::StreamTaken(Box::new(SharedStream {
+                    device: device.path.clone(),
+                    other: other.path.clone(),
+                    owner: other_spec.name.clone(),
+                    smmu: smmu.into(),
+                    id,
+                }));
+                return Err(spec.error("devices", kind));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn resolve(catalogue: &Catalogue<'_>, spec: &Spec) -> Result<Named, PlanError> {
@@ -224,13 +260,15 @@ fn collect<'s>(
         devices: Vec::new(),
         mmio: Vec::new(),
         spis: Vec::new(),
+        streams: Vec::new(),
         fixed_clocks: Vec::new(),
         uart: None,
         notes: Vec::new(),
     };
     for device in &named.devices {
         let path = catalogue.path(*device);
-        let mut whole = Device { path, regs: Vec::new(), spis: Vec::new(), dma: Vec::new() };
+        let mut whole =
+            Device { path, regs: Vec::new(), spis: Vec::new(), dma: Vec::new(), streams: Vec::new() };
         for inner in catalogue.index.subtree(*device) {
             let (Some(facts), Some(node)) = (catalogue.facts(inner), catalogue.index.node(inner)) else {
                 continue;
@@ -245,16 +283,22 @@ fn collect<'s>(
                     return Err(error(ErrorKind::Own(path(), why.to_owned())));
                 }
             }
-            let masters = shared_pages(catalogue, named, inner, owner, &mut given.notes).map_err(error)?;
+            let mut masters =
+                shared_pages(catalogue, named, inner, owner, &mut given.notes).map_err(error)?;
             shared_interrupts(catalogue, named, inner, owner).map_err(error)?;
-            for mate in masters {
-                whole.dma.extend(reached(catalogue, board, spec, mate, &mut given.notes)?);
-            }
             if !facts.spans().is_empty() && kinds::can_dma(node) {
-                if !catalogue.among(inner, &named.trusted) {
+                masters.push(inner);
+            }
+            for master in masters {
+                if let Some(streams) = guarded(catalogue, board, master).map_err(error)? {
+                    whole.streams.extend(streams);
+                } else if catalogue.among(inner, &named.trusted) {
+                    whole.dma.extend(reached(catalogue, board, spec, master, &mut given.notes)?);
+                } else if master == inner {
                     return Err(error(ErrorKind::Dma(path())));
+                } else {
+                    return Err(error(ErrorKind::DmaMate(path(), catalogue.path(master))));
                 }
-                whole.dma.extend(reached(catalogue, board, spec, inner, &mut given.notes)?);
             }
             if given.uart.is_none() && kinds::is_uart(node) {
                 given.uart = Some(path());
@@ -263,17 +307,21 @@ fn collect<'s>(
             whole.spis.extend_from_slice(&facts.spis);
         }
         if whole.dma.is_empty() && catalogue.among(*device, &named.trusted) {
-            given.notes.push(format!("{} does no DMA, so dma-trusted changes nothing for it", whole.path));
+            let why = if whole.streams.is_empty() { "does no DMA" } else { "is behind an SMMU" };
+            given.notes.push(format!("{} {why}, so dma-trusted changes nothing for it", whole.path));
         }
         whole.dma.sort_unstable();
         whole.dma.dedup();
         whole.spis.sort_unstable();
         whole.spis.dedup_by_key(|spi| spi.intid);
+        whole.streams = smmu::merged(whole.streams);
         given.spis.extend_from_slice(&whole.spis);
+        given.streams.extend_from_slice(&whole.streams);
         given.devices.push(whole);
     }
     given.spis.sort_unstable();
     given.spis.dedup_by_key(|spi| spi.intid);
+    given.streams = smmu::merged(given.streams);
     given.mmio = merged_pages(given.devices.iter().flat_map(|device| &device.regs));
     Ok(given)
 }
@@ -309,8 +357,18 @@ fn reached(
     Ok(dma::common(&board.ram, &windows))
 }
 
+/// The streams by which an SMMU that Partita drives knows a node's DMA; none if nothing guards it.
+pub(super) fn guarded(
+    catalogue: &Catalogue<'_>,
+    board: &Board,
+    device: usize,
+) -> Result<Option<Vec<Streams>>, ErrorKind> {
+    let streams = smmu::streams_of(catalogue.index, &board.smmus, device, None);
+    streams.map_err(|property| ErrorKind::BadDeviceProperty(catalogue.path(device), property.to_owned()))
+}
+
 /// All that has registers in the same pages must be in the same partition. Disabled devices come along: the result is
-/// those of them that can do DMA, which needs the same trust.
+/// those of them that can do DMA, which need the same trust or an SMMU.
 fn shared_pages<'s>(
     catalogue: &Catalogue<'_>,
     named: &Named,
@@ -324,9 +382,6 @@ fn shared_pages<'s>(
     for (mate, facts, common) in catalogue.in_pages_of(spans) {
         if facts.disabled {
             if catalogue.index.node(mate).is_some_and(kinds::can_dma) {
-                if !catalogue.among(device, &named.trusted) {
-                    return Err(ErrorKind::DmaMate(path(), catalogue.path(mate)));
-                }
                 masters.push(mate);
             }
             notes.push(format!(

@@ -81,7 +81,22 @@ impl<'a> Catalogue<'a> {
             own,
             disabled: self.index.disabled_by(number).is_some(),
         };
-        for interrupt in interrupts.unwrap_or_default() {
+        // A PCI host bridge comes with what it passes on: windows and interrupts of the functions behind it.
+        let mut behind = Vec::new();
+        if self.index.is_pci(number)
+            && let Registers::Mapped(spans) = &mut facts.registers
+            && !spans.is_empty()
+        {
+            match self.index.interrupt_map(number) {
+                Some(map) => behind.extend(map.into_iter().map(|entry| entry.interrupt)),
+                None => facts.bad_interrupts = true,
+            }
+            match self.index.windows(number) {
+                Some(windows) => spans.extend(windows),
+                None => facts.registers = Registers::Bad,
+            }
+        }
+        for interrupt in interrupts.unwrap_or_default().into_iter().chain(behind) {
             match gic::interrupt(self.gic, &interrupt) {
                 Some(gic::Wired::Spi(spi)) => facts.spis.push(spi),
                 Some(gic::Wired::Private(intid)) => facts.private.push(intid),
@@ -91,6 +106,8 @@ impl<'a> Catalogue<'a> {
                 None => facts.controllers.push(interrupt.controller),
             }
         }
+        facts.spis.sort_unstable();
+        facts.spis.dedup();
         facts
     }
 

@@ -223,6 +223,12 @@ impl fmt::Display for ErrorKind {
                 "{path} reaches only {reach} by DMA (dma-ranges of the buses above it), and none of this partition's \
                  memory is there; move a memory@* node there"
             ),
+            K::StreamTaken(shared) => write!(
+                f,
+                "{} and {} (now in {}) are the same stream {:#x} to {}, which cannot tell them apart; give both to one \
+                 partition",
+                shared.device, shared.other, shared.owner, shared.id, shared.smmu
+            ),
             K::InRam(path, span) => {
                 write!(
                     f,
