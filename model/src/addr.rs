@@ -140,3 +140,39 @@ impl<A: Address> fmt::Debug for Span<A> {
         fmt::Display::fmt(self, f)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn span(base: u64, size: u64) -> PaSpan {
+        Span::new(Pa(base), size).unwrap()
+    }
+
+    #[test]
+    fn ranges_are_half_open() {
+        let it = span(0x1000, 0x1000);
+        assert!(it.contains(Pa(0x1000)) && it.contains(Pa(0x1fff)));
+        assert!(!it.contains(Pa(0xfff)) && !it.contains(Pa(0x2000)));
+        assert!(!it.overlaps(&span(0x2000, 1)) && !it.overlaps(&span(0, 0x1000)));
+        assert!(it.overlaps(&span(0x1fff, 1)) && it.overlaps(&span(0, 0x1001)));
+        assert_eq!(Span::new(Pa(u64::MAX), 2), None);
+    }
+
+    #[test]
+    fn nothing_overlaps_an_empty_range() {
+        let (it, empty) = (span(0x1000, 0x1000), span(0x1800, 0));
+        assert!(!it.overlaps(&empty) && !empty.overlaps(&it) && !empty.contains(Pa(0x1800)));
+        assert!(it.contains_span(&empty));
+        assert_eq!(empty.to_string(), "0x1800 (empty)");
+    }
+
+    #[test]
+    fn base_and_size_must_both_be_aligned() {
+        assert!(span(0x3000, 0x2000).is_aligned(PAGE));
+        // The last is off by as much at either end.
+        for (base, size) in [(0x3800, 0x1000), (0x3000, 0x800), (0x3800, 0x800)] {
+            assert!(!span(base, size).is_aligned(PAGE));
+        }
+    }
+}

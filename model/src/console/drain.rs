@@ -90,8 +90,12 @@ impl Drain {
     /// assembles more: then [`super::line::Assembler::interrupted`].
     #[must_use]
     pub fn take_interrupted(&self, source: usize) -> bool {
-        self.interrupted.load(Ordering::Acquire) & bit(source) != 0
-            && self.interrupted.fetch_and(!bit(source), Ordering::AcqRel) & bit(source) != 0
+        // Nobody else clears this bit, and most of the time it is clear: then nothing is written to what cores share.
+        let interrupted = self.interrupted.load(Ordering::Acquire) & bit(source) != 0;
+        if interrupted {
+            self.interrupted.fetch_and(!bit(source), Ordering::AcqRel);
+        }
+        interrupted
     }
 
     /// The turn, unless somebody has it. Dropping it gives it back; whoever drops it then asks [`Self::is_pending`] and,
@@ -203,7 +207,7 @@ const fn next_after(mask: u64, last: usize) -> Option<usize> {
     if mask == 0 {
         return None;
     }
-    let from = ((last % SOURCES) as u32 + 1) % 64;
-    // rotate_right brings `from` to bit 0.
-    Some(((mask.rotate_right(from).trailing_zeros() + from) % 64) as usize)
+    // rotate_right brings the bit after `last` to bit 0; whole turns of 64 make no difference, to it or below.
+    let from = (last as u32).wrapping_add(1);
+    Some((mask.rotate_right(from).trailing_zeros().wrapping_add(from) % 64) as usize)
 }

@@ -212,6 +212,49 @@ mod tests {
     }
 
     #[test]
+    fn numbers_have_at_most_two_cells() {
+        assert_eq!(number(&[]), Some(0));
+        assert_eq!(number(&[7]), Some(7));
+        assert_eq!(number(&[1, 2]), Some(0x1_0000_0002));
+        assert_eq!(number(&[0, 0, 1]), None);
+    }
+
+    #[test]
+    fn no_operation_is_passed_over() {
+        // Devicetree Specification, 5.4.1: FDT_NOP (4) may stand between any two tokens.
+        let mut bytes = DeviceTree::new().to_dtb();
+        let word = |bytes: &[u8], at: usize| u32::from_be_bytes(bytes[at..at + 4].try_into().unwrap());
+        let structure = word(&bytes, 8) as usize;
+        let end = (structure..bytes.len()).step_by(4).find(|at| word(&bytes, *at) == 9).unwrap();
+        assert_eq!(depth(&bytes), Some(1));
+        bytes.splice(end..end, 4u32.to_be_bytes());
+        assert_eq!(depth(&bytes), Some(1));
+        bytes[end..end + 4].copy_from_slice(&5u32.to_be_bytes());
+        assert_eq!(depth(&bytes), None);
+    }
+
+    #[test]
+    fn the_initrd_lies_where_the_boot_loader_says() {
+        let with = |properties: &[(&str, &[u8])]| {
+            let mut chosen = DeviceTreeNode::new("chosen").unwrap();
+            for (name, value) in properties {
+                chosen.add_property(dtoolkit::model::DeviceTreeProperty::new(*name, *value).unwrap());
+            }
+            let mut tree = DeviceTree::new();
+            tree.root.add_child(DeviceTreeNode::new("cpus").unwrap());
+            tree.root.add_child(chosen);
+            initrd(&tree)
+        };
+        // QEMU writes one cell each, U-Boot two.
+        let (start, end): (&[u8], &[u8]) = (&[0x48, 0, 0, 0], &[0, 0, 0, 1, 0x48, 0, 0x12, 0x34]);
+        let both = [("linux,initrd-start", start), ("linux,initrd-end", end)];
+        assert_eq!(with(&both), Some((0x4800_0000, 0x1_4800_1234)));
+        assert_eq!(with(&both[..1]), None);
+        assert_eq!(with(&both[1..]), None);
+        assert_eq!(initrd(&DeviceTree::new()), None);
+    }
+
+    #[test]
     fn totalsize_is_honoured_and_capped() {
         let mut bytes = DeviceTree::new().to_dtb();
         bytes.extend([0xff; 100]);
@@ -219,6 +262,11 @@ mod tests {
         assert!(parse(&bytes[..30]).unwrap_err().contains("only 30 are there"));
         bytes[4..8].copy_from_slice(&0x7fff_ffffu32.to_be_bytes());
         assert!(parse(&bytes).unwrap_err().contains("is the most"));
+        let most = |size: usize| {
+            bytes[4..8].copy_from_slice(&u32::try_from(size).unwrap().to_be_bytes());
+            total_size(&bytes).is_ok()
+        };
+        assert_eq!([MAX_TREE, MAX_TREE + 1].map(most), [true, false]);
         assert!(parse(&[]).is_err());
     }
 }

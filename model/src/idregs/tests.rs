@@ -53,6 +53,18 @@ const fn id(crm: u8, op2: u8) -> Encoding {
 }
 
 #[test]
+fn a_performance_monitor_is_arms_or_none() {
+    // ID_AA64DFR0_EL1.PMUVer: 0 none, 0xf a maker's own; all else is Arm's, whatever the fields beside it say.
+    let pmu = |version: u64| {
+        Host::read(|crm, op2| if (crm, op2) == (5, 0) { !0xf00 | version << 8 } else { 0 }).has_pmu()
+    };
+    for version in 0..=0xf {
+        assert_eq!(pmu(version), !matches!(version, 0 | 0xf), "{version}");
+    }
+    assert!(a72().has_pmu() && v1().has_pmu());
+}
+
+#[test]
 fn cortex_a72() {
     let guest = Guest::new(&a72(), true);
     // AArch64 only at EL0 and EL1, no EL2, no EL3; FP, AdvSIMD, GIC registers.

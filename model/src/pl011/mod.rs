@@ -117,13 +117,9 @@ impl Pl011 {
             // RSR among them: no receive error ever happens here.
             _ => 0,
         };
-        // A narrower load takes its lanes of the word. Wider ones see nothing above it.
+        // A narrower load takes its lanes of the word. No register has more than 16 bits, so wider ones see all of it.
         let lanes = u64::from(value) >> (8 * (offset & 3));
-        match width {
-            1 => lanes & 0xff,
-            2 => lanes & 0xffff,
-            _ => lanes,
-        }
+        if width == 1 { lanes & 0xff } else { lanes }
     }
 
     /// A store of `width` bytes at `offset`: the byte to put out, if it makes one. `room` as in [`Self::read`]; a byte
@@ -133,11 +129,8 @@ impl Pl011 {
         if offset & 3 != 0 {
             return None;
         }
-        let value = match width {
-            1 => value as u32 & 0xff,
-            2 => value as u32 & 0xffff,
-            _ => value as u32,
-        };
+        // No register has more than 16 bits, so the masks below cut what is wider.
+        let value = if width == 1 { value as u32 & 0xff } else { value as u32 };
         match offset {
             reg::DR => return self.send(value as u8, room),
             reg::ILPR => self.ilpr = value & 0xff,

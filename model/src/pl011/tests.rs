@@ -97,6 +97,50 @@ fn input_raises_its_interrupts() {
 }
 
 #[test]
+fn a_narrow_store_clears_the_rest_of_the_register() {
+    // The bus has no byte strobes (DDI 0183, APB): the lanes that are not driven are written as zero.
+    let mut uart = Pl011::new();
+    assert_eq!(uart.write(0x24, 4, 0x1234, ROOM), None);
+    assert_eq!(uart.write(0x24, 1, 0xab_cdef, ROOM), None);
+    assert_eq!(uart.read(0x24, 4, ROOM), 0xef);
+    assert_eq!(uart.write(0x24, 2, 0xab_cdef, ROOM), None);
+    assert_eq!(uart.read(0x24, 4, ROOM), 0xcdef);
+}
+
+#[test]
+fn raw_status_shows_what_the_mask_hides() {
+    let mut uart = Pl011::new();
+    assert_eq!(uart.write(0, 1, 0x41, ROOM), Some(0x41));
+    assert!(uart.receive(7));
+    assert_eq!(uart.read(0x3c, 4, ROOM) as u32, TX | RX | RT);
+    assert_eq!((uart.read(0x40, 4, ROOM), uart.line()), (0, false));
+    uart.write(0x38, 4, u64::from(RT), ROOM);
+    assert_eq!((uart.read(0x40, 4, ROOM) as u32, uart.line()), (RT, true));
+    // Clearing one interrupt leaves the others.
+    uart.write(0x44, 4, u64::from(RX), ROOM);
+    assert_eq!(uart.read(0x3c, 4, ROOM) as u32 & TX, TX);
+    uart.write(0x44, 4, u64::from(TX), ROOM);
+    assert_eq!(uart.read(0x3c, 4, ROOM) as u32 & TX, 0);
+}
+
+#[test]
+fn the_receive_level_is_the_guests_choice() {
+    // UARTIFLS.RXIFLSEL: 1/8, 1/4, 1/2, 3/4, 7/8 of 32 bytes (DDI 0183, 3.3.9).
+    for (select, level) in [(0, 4), (1, 8), (2, 16), (3, 24), (4, 28)] {
+        let mut uart = Pl011::new();
+        uart.write(0x2c, 4, u64::from(FEN), ROOM);
+        uart.write(0x34, 4, select << 3, ROOM);
+        uart.write(0x38, 4, u64::from(RX), ROOM);
+        for n in 1..=FIFO {
+            assert!(uart.can_receive() && uart.receive(0));
+            assert_eq!(uart.line(), n >= level, "{n} bytes of {level}");
+        }
+        assert!(!uart.can_receive() && !uart.receive(0));
+        assert_eq!(uart.read(0x18, 4, ROOM) as u32 & (RXFF | RXFE), RXFF);
+    }
+}
+
+#[test]
 fn without_fifos_one_byte_is_full() {
     let mut uart = Pl011::new();
     uart.write(0x38, 4, u64::from(RX), ROOM);

@@ -167,14 +167,7 @@ impl Abort {
         self.0 & 1 << 8 != 0
     }
 
-    /// A synchronous external abort (0x10, or 0x13..0x17 on a table walk) or ECC error (0x18, 0x1b..0x1f): the
-    /// memory system refused, not stage 2. FAR_EL2 holds the address only while FnV (bit 10) is clear.
-    #[must_use]
-    pub const fn external(self) -> bool {
-        matches!(self.status(), 0x10 | 0x13..=0x18 | 0x1b..=0x1f)
-    }
-
-    /// Whether FAR_EL2 is not valid (FnV; defined for status 0x10 only).
+    /// Whether FAR_EL2 is not valid (FnV; defined for status 0x10, a synchronous external abort, only).
     #[must_use]
     pub const fn far_unknown(self) -> bool {
         self.status() == 0x10 && self.0 & 1 << 10 != 0

@@ -52,6 +52,30 @@ fn what_cannot_be_known_is_not_decoded() {
 }
 
 #[test]
+fn each_flag_of_an_abort_is_one_bit() {
+    // DDI 0487, ISS encoding for an exception from a data abort: WnR, S1PTW, CM.
+    for bit in 0..64 {
+        let abort = Abort(1 << bit);
+        let flags = (abort.write(), abort.stage1_walk(), abort.maintenance());
+        assert_eq!(flags, (bit == 6, bit == 7, bit == 8), "bit {bit}");
+    }
+    let load = DABT | 1 << 24 | 2 << 22 | 30 << 16 | 0x07;
+    let plain = Mmio { write: false, width: 4, register: 30, sign_extend: false, sixty_four: false };
+    assert_eq!(mmio(load), plain);
+    assert_eq!(mmio(load | 1 << 21), Mmio { sign_extend: true, ..plain });
+    assert_eq!(mmio(load | 1 << 15), Mmio { sixty_four: true, ..plain });
+}
+
+#[test]
+fn the_fault_address_is_unknown_only_where_fnv_is_defined() {
+    // DDI 0487, ISS encoding for an exception from a data abort, FnV: status 0x10 (synchronous external abort) only.
+    for status in 0..0x40 {
+        assert!(!Abort(DABT | status).far_unknown());
+        assert_eq!(Abort(DABT | 1 << 10 | status).far_unknown(), status == 0x10, "{status:#x}");
+    }
+}
+
+#[test]
 fn fault_address_is_page_and_offset() {
     assert_eq!(fault_ipa(0x9000 << 4 >> 4, 0xffff_8000_1234_5678), Ipa(0x90_0678));
     assert_eq!(fault_ipa(u64::MAX, u64::MAX), Ipa(0x000f_ffff_ffff_ffff));
@@ -66,6 +90,7 @@ fn classes() {
     assert_eq!(Trap::decode(0x0600_0001), Trap::Wfx { event: true, timed: false });
     assert_eq!(Trap::decode(0x0600_0002), Trap::Wfx { event: false, timed: true });
     assert_eq!(Trap::decode(0xbe00_0011), Trap::SError(0x11));
+    assert_eq!(Trap::decode(0x8200_0006), Trap::InstructionAbort(Abort(0x8200_0006)));
     for hidden in [0x03, 0x05, 0x07, 0x08, 0x09, 0x0a, 0x13, 0x14, 0x19, 0x1a, 0x1d] {
         assert_eq!(Trap::decode(hidden << 26), Trap::Hidden(hidden as u8));
     }
@@ -83,6 +108,10 @@ fn system_register_access() {
     let write = SysAccess { register: Encoding::new(3, 0, 12, 11, 5), rt: 7, read: false };
     assert_eq!(Trap::decode(esr), Trap::SysReg(write));
     assert_eq!(format!("{:?}", write.register), "S3_0_C12_C11_5");
+    // mrs x30, CNTVCT_EL0 (S3_3_C14_C0_2): op1 is not 0 everywhere.
+    let esr = 0x18 << 26 | 1 << 25 | 3 << 20 | 2 << 17 | 3 << 14 | 14 << 10 | 30 << 5 | 1;
+    let read = SysAccess { register: Encoding::new(3, 3, 14, 0, 2), rt: 30, read: true };
+    assert_eq!(Trap::decode(esr), Trap::SysReg(read));
 }
 
 #[test]

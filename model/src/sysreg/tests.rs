@@ -42,6 +42,17 @@ fn what_every_core_has() {
 }
 
 #[test]
+fn sgi_registers_come_with_the_system_registers_of_gicv3() {
+    // On GICv2 (ID_AA64PFR0_EL1.GIC = 0, all its neighbours set) there is no ICC_SGI1R_EL1.
+    let without = Guest::new(&Host::read(|_, _| 0x7777_7777_7777_7777), false);
+    for op2 in 5..=7 {
+        let write = SysAccess { register: Encoding::new(3, 0, 12, 11, op2), rt: 0, read: false };
+        assert_eq!(action(&write, &without), Action::Undefined);
+        assert_ne!(action(&write, &ids()), Action::Undefined);
+    }
+}
+
+#[test]
 fn hidden_features_are_undefined() {
     for (name, register) in [
         ("PMCR_EL0", Encoding::new(3, 3, 9, 12, 0)),

@@ -51,6 +51,38 @@ fn background_output_has_no_sequences() {
 }
 
 #[test]
+fn what_ends_a_sequence() {
+    // A designated character set: any intermediates, then one final byte.
+    assert_eq!(background(b"\x1b(Bx\x1b$(Cy\n"), "[linux] xy\n");
+    // CAN and SUB end whatever it is.
+    assert_eq!(background(b"a\x1b[31\x18m\x1b]title\x1ab\x1b\x18c\n"), "[linux] ambc\n");
+    // In a string, other controls are part of it; BEL ends it.
+    assert_eq!(background(b"\x1b]a\tb\x08c\x07x\n"), "[linux] x\n");
+    assert_eq!(focused(b"\x1b]a\x07\x07x"), "\x07[linux] x");
+    // Characters of four bytes.
+    assert_eq!(background("\u{1f600}\u{10348}\n".as_bytes()), "[linux] \u{1f600}\u{10348}\n");
+    assert_eq!(background(b"\xf4\x90\x80\x80\xf5\n"), "[linux] ??\n");
+}
+
+#[test]
+fn private_and_endless_sequences_are_dropped() {
+    assert_eq!(focused(b"\x1b[?1;2mx\x1b[>4;1my"), "[linux] xy");
+    assert_eq!(focused(b"\x1b[38:5:1mx"), "[linux] x");
+    let endless = format!("\x1b[{}mx", "1;".repeat(200));
+    assert_eq!(focused(endless.as_bytes()), "[linux] x");
+    assert_eq!(focused(b"\x1b[99999999999999999999Gx").len(), "[linux] ".len() + WIDTH);
+}
+
+#[test]
+fn the_cursor_goes_right_over_the_text() {
+    assert_eq!(background(b"abcd\x1b[4D\x1b[2Cx\x1b[Cy\n"), "[linux] abxdy\n");
+    assert_eq!(focused(b"abc\x1b[3D\x1b[2Cx"), "[linux] abc\x1b[3Dabx");
+    // Not beyond the last column: there is no next line but by a newline or a character.
+    let full = "x".repeat(WIDTH);
+    assert_eq!(background(format!("{full}\x1b[3C\ry\n").as_bytes()), format!("[linux] y{}\n", &full[1..]));
+}
+
+#[test]
 fn long_lines_go_on_with_the_name() {
     let long = "x".repeat(WIDTH);
     assert_eq!(background(format!("{long}\n").as_bytes()), format!("[linux] {long}\n"));
@@ -76,6 +108,7 @@ fn in_focus_the_cursor_stays_in_the_text() {
     assert_eq!(focused(b"ab\x1b[5G."), "[linux] ab  .");
     // A combining mark may take no column: nothing is moved for it.
     assert_eq!(focused("e\u{301}\x08\x08\x08.".as_bytes()), "[linux] e\u{301}\x08.");
+    assert_eq!(focused("e\u{300}\x08\x08\x08.".as_bytes()), "[linux] e\u{300}\x08.");
     assert_eq!(focused(b"ab\x1b[2K"), "[linux] ab\r[linux]   \x1b[K");
 }
 
@@ -105,6 +138,15 @@ fn an_interrupted_line_is_shown_again() {
     assert_eq!(console.show_again(), b"[linux] ~ # echo\x08");
     console.interrupted();
     assert_eq!(console.finish(), b"[linux] ~ # echo\x08\n");
+}
+
+#[test]
+fn out_of_focus_nothing_is_shown_again() {
+    let mut console = Assembler::new("linux");
+    assert_eq!(put(&mut console, b"login: "), "");
+    console.interrupted();
+    assert_eq!(console.show_again(), b"");
+    assert_eq!(put(&mut console, b"root\n"), "[linux] login: root\n");
 }
 
 #[test]

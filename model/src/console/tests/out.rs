@@ -22,7 +22,7 @@ fn three() -> (Drain, [Ring<64>; 3]) {
 fn a_ring_is_a_queue() {
     let ring = Ring::<8>::new();
     assert!(ring.push(b"abcdef") && !ring.push(b"ghi") && ring.push(b"gh"));
-    assert_eq!((ring.len(), ring.free()), (8, 0));
+    assert_eq!((ring.len(), ring.free(), ring.is_empty()), (8, 0, false));
     let mut out = [0; 3];
     assert_eq!((ring.pop(&mut out), out), (3, *b"abc"));
     assert!(ring.push(b"i\nj"));
@@ -43,6 +43,45 @@ fn lines_take_turns() {
     assert_eq!(out, "b1\nc1\na1\nb2\na2\n");
     assert_eq!(fill(&drain, &rings, 4), "");
     assert!(!drain.is_pending());
+}
+
+#[test]
+fn the_next_source_is_the_one_that_fill_takes() {
+    let (drain, rings) = three();
+    assert_eq!(drain.next_source(), None);
+    push(&drain, &rings, 0, "a\n");
+    push(&drain, &rings, 2, "c1 ");
+    assert_eq!(drain.next_source(), Some(2));
+    assert_eq!(fill(&drain, &rings, 3), "c1 ");
+    // An open line goes on while its ring has bytes; then others have their turn.
+    push(&drain, &rings, 2, "c2 ");
+    assert_eq!(drain.next_source(), Some(2));
+    assert_eq!(fill(&drain, &rings, 3), "c2 ");
+    push(&drain, &rings, 1, "b\n");
+    assert_eq!(fill(&drain, &rings, 3), "\na\n");
+    assert_eq!(drain.next_source(), Some(1));
+    assert_eq!(fill(&drain, &rings, 3), "b\n");
+    assert_eq!(drain.next_source(), None);
+}
+
+#[test]
+fn the_highest_source_is_followed_by_the_lowest() {
+    let drain = Drain::new();
+    let rings: Vec<Ring<64>> = (0..64).map(|_| Ring::new()).collect();
+    for source in [0, 5, 63] {
+        push(&drain, &rings, source, "1\n");
+        push(&drain, &rings, source, "2\n");
+    }
+    // Nobody, and so never next.
+    drain.mark(64);
+    let mut order = Vec::new();
+    while let Some(source) = drain.next_source() {
+        // Each line is one fill; the last ring of all is looked at once more before it counts as empty.
+        if !fill(&drain, &rings, 2).is_empty() {
+            order.push(source);
+        }
+    }
+    assert_eq!(order, [5, 63, 0, 5, 63, 0]);
 }
 
 #[test]
