@@ -7,7 +7,7 @@ use dtoolkit::model::DeviceTreeNode;
 use crate::dt::{cell, value};
 
 /// A node's `#address-cells` and `#size-cells` for its children (Devicetree Specification 2.3.5: 2 and 1 by default).
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 pub(super) struct Counts {
     /// Cells of an address.
     pub(super) address: usize,
@@ -43,7 +43,6 @@ pub(super) fn rerooted(node: &DeviceTreeNode, name: &str, host_root: &DeviceTree
     let from = Counts::of(host_root);
     let value = value(node, name)?;
     match name {
-        _ if from == GUEST || value.is_empty() => None,
         "reg" => reg(value, from),
         "ranges" | "dma-ranges" => ranges(node, value, from),
         _ => None,

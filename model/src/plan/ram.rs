@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use dtoolkit::model::DeviceTree;
 
+use super::place::join;
 use super::{ErrorKind, PlanError, Reserved};
 use crate::addr::{PAGE, Pa, PaSpan, Span};
 use crate::dt::{Index, Registers, text};
@@ -28,16 +29,7 @@ pub(super) fn ram(index: &Index<'_>, given: &[PaSpan]) -> Result<Vec<PaSpan>, Pl
     } else {
         spans.extend_from_slice(given);
     }
-    let mut merged: Vec<PaSpan> = Vec::new();
-    spans.sort_unstable();
-    for span in spans.into_iter().filter_map(whole_pages) {
-        match merged.last_mut() {
-            Some(last) if span.base <= last.end() => {
-                *last = Span::between(last.base, last.end().max(span.end()))
-            }
-            _ => merged.push(span),
-        }
-    }
+    let merged = join(spans.into_iter().filter_map(whole_pages).collect());
     if merged.is_empty() {
         let node = (0..index.entries().len()).find(|number| is_memory(index, *number));
         return Err(PlanError::node(node.map_or("/", |node| index.path(node)), ErrorKind::NoRam));

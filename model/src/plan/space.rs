@@ -25,11 +25,11 @@ pub(super) fn shares_console(spec: &Spec, owns_uart: bool) -> bool {
 /// The partition's console, which overlaps nothing.
 pub(super) fn console(board: &Board, spec: &Spec, given: &Given) -> Result<Console, PlanError> {
     if !shares_console(spec, given.uart.is_some()) {
-        for property in ["console-base", "console-interrupt"] {
-            let set = match property {
-                "console-base" => spec.console_base.is_some(),
-                _ => spec.console_interrupt.is_some(),
-            };
+        let set = [
+            ("console-base", spec.console_base.is_some()),
+            ("console-interrupt", spec.console_interrupt.is_some()),
+        ];
+        for (property, set) in set {
             if set {
                 return Err(spec.error(property, ErrorKind::Needs("console = \"shared\"")));
             }

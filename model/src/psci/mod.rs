@@ -165,7 +165,7 @@ impl Psci {
 
     fn cpu_on(&mut self, target: u64, start: Start, is_ram: impl Fn(Ipa) -> bool) -> Outcome {
         let Some((vcpu, power)) =
-            self.index(target).and_then(|index| self.vcpus.get_mut(index).map(|power| (index, power)))
+            index(target).and_then(|index| self.vcpus.get_mut(index).map(|power| (index, power)))
         else {
             return Outcome::code(id::INVALID_PARAMETERS);
         };
@@ -205,7 +205,7 @@ impl Psci {
 
     fn affinity_info(&self, target: u64, level: u64) -> Outcome {
         // Since PSCI 1.0 only level 0 need be offered; above it there is nothing to ask about.
-        match self.index(target).and_then(|index| self.vcpus.get(index)) {
+        match index(target).and_then(|index| self.vcpus.get(index)) {
             Some(power) if level == 0 => Outcome::Return(match power {
                 Power::On | Power::Suspended(_) => 0,
                 Power::Off => 1,
@@ -214,13 +214,13 @@ impl Psci {
             _ => Outcome::code(id::INVALID_PARAMETERS),
         }
     }
+}
 
-    /// The virtual CPU that a target affinity names: Aff0 is its number, Aff1..3 are zero. Bit 31, which MPIDR_EL1
-    /// has set and the call should not, is tolerated as firmware does; any other bit names nobody.
-    fn index(&self, target: u64) -> Option<usize> {
-        let index = usize::try_from(target & !(1 << 31)).ok()?;
-        (index < self.vcpus.len() && index <= 0xff).then_some(index)
-    }
+/// Where the virtual CPU that a target affinity names stands in the table: Aff0 is its number, Aff1..3 are zero, as
+/// there are at most 64. Bit 31, which MPIDR_EL1 has set and the call should not, is tolerated as firmware does; with any
+/// other bit the number is beyond the table.
+fn index(target: u64) -> Option<usize> {
+    usize::try_from(target & !(1 << 31)).ok()
 }
 
 /// Whether a core may begin here: the partition's own RAM, on an instruction boundary.

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::addr::{Pa, PaSpan, Span};
 use crate::dt::{Index, cells, number, text, value};
+use crate::plan::place::join;
 use crate::plan::{Board, Movable, Partition};
 
 /// The physical addresses that a device can put on its bus, sorted and merged. A bus without `dma-ranges`, or with
@@ -20,25 +21,11 @@ pub(super) fn reach(index: &Index<'_>, device: usize) -> Result<Vec<PaSpan>, usi
         let Some(parent) = index.entries().get(bus).and_then(|entry| entry.parent) else { break };
         let ranges = index.node(bus).and_then(|node| value(node, "dma-ranges")).unwrap_or_default();
         if !ranges.is_empty() {
-            // Merged at every bus: overlapping entries must not multiply from bus to bus.
-            windows = merged(through(index, bus, parent, ranges, &windows).ok_or(bus)?);
+            // Joined at every bus: overlapping entries must not multiply from bus to bus.
+            windows = join(through(index, bus, parent, ranges, &windows).ok_or(bus)?);
         }
     }
     Ok(windows)
-}
-
-fn merged(mut windows: Vec<PaSpan>) -> Vec<PaSpan> {
-    windows.sort_unstable();
-    let mut merged: Vec<PaSpan> = Vec::new();
-    for window in windows {
-        match merged.last_mut() {
-            Some(last) if window.base <= last.end() => {
-                *last = Span::between(last.base, last.end().max(window.end()))
-            }
-            _ => merged.push(window),
-        }
-    }
-    merged
 }
 
 /// The parts of `windows`, which are addresses on `bus`, that its ranges pass on, as addresses of the bus above.
@@ -124,4 +111,17 @@ pub(in crate::plan) fn warnings(board: &Board, partitions: &[Partition]) -> Vec<
         }
     }
     notes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_touches_has_nothing_in_common() {
+        let span = |base, size| PaSpan { base: Pa(base), size };
+        let these = [span(0x1000, 0x1000), span(0x4000, 0x2000)];
+        assert_eq!(common(&these, &[span(0x2000, 0x2000)]), []);
+        assert_eq!(common(&these, &[span(0x1800, 0x3000)]), [span(0x1800, 0x800), span(0x4000, 0x800)]);
+    }
 }

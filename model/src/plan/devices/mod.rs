@@ -11,6 +11,7 @@ mod needs;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::place::join;
 use super::{Board, Spi, gic};
 use crate::addr::{PaSpan, Span};
 use crate::dt::{Index, Registers, compatible, value};
@@ -195,16 +196,5 @@ impl<'a> Catalogue<'a> {
 
 /// Whole pages, sorted and merged.
 pub(super) fn merged_pages<'s>(spans: impl Iterator<Item = &'s PaSpan>) -> Vec<PaSpan> {
-    let mut pages: Vec<PaSpan> = spans.map(Span::pages).collect();
-    pages.sort_unstable();
-    let mut merged: Vec<PaSpan> = Vec::new();
-    for span in pages {
-        match merged.last_mut() {
-            Some(last) if span.base <= last.end() => {
-                *last = Span::between(last.base, last.end().max(span.end()))
-            }
-            _ => merged.push(span),
-        }
-    }
-    merged
+    join(spans.map(Span::pages).collect())
 }
