@@ -3,25 +3,13 @@
 
 mod common;
 
-use std::io::Write;
-use std::process::{Command, Stdio};
-
-use common::virt;
+use common::{compile_text, virt};
 use partita_model::addr::{Pa, PaSpan, Span};
 use partita_model::dt;
 use partita_model::plan::{Board, Conduit, CpuEnable, Gic, PlanError, Reserved, UartKind, devices};
 
 fn tree(source: &str) -> dtoolkit::model::DeviceTree {
-    let mut dtc = Command::new("dtc")
-        .args(["-q", "-@", "-I", "dts", "-O", "dtb"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("dtc is needed (device-tree-compiler)");
-    dtc.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
-    let output = dtc.wait_with_output().unwrap();
-    assert!(output.status.success());
-    dt::parse(&output.stdout).unwrap()
+    dt::parse(&compile_text(source)).unwrap()
 }
 
 fn board(source: &str) -> Result<Board, PlanError> {
@@ -152,6 +140,89 @@ fn what_powers_the_board_off() {
     assert_eq!(with(short).0, None);
 }
 
+#[test]
+fn what_is_read_first_is_what_the_board_has() {
+    let watchdog = "watchdog@7e100000 { compatible = \"brcm,bcm2711-pm\", \"brcm,bcm2835-pm-wdt\"; \
+                    system-power-controller; reg = <0x7e100000 0x114>; }; lost@10000000";
+    for source in [SOC.replace("lost@10000000", watchdog).as_str(), SERVER] {
+        let tree = tree(source);
+        let board = Board::new(&tree, &[], &[]).unwrap();
+        assert_eq!(Board::stdout(&tree), board.uart);
+        assert_eq!(Board::memory(&tree).unwrap(), board.ram);
+        assert_eq!(Board::conduit(&tree), board.psci);
+        assert_eq!(Board::power(&tree), board.power);
+        assert_eq!(board.uart.is_some(), board.power.is_some());
+        assert!(board.gic.path().contains("/interrupt-controller@"));
+    }
+}
+
+#[test]
+fn a_core_is_known_by_its_name_or_its_type() {
+    let cores =
+        |source: &str| board(source).unwrap().cpus.iter().map(|cpu| cpu.path.clone()).collect::<Vec<_>>();
+    let both = ["/cpus/cpu@0", "/cpus/cpu@100000100"];
+    assert_eq!(cores(SERVER), both);
+    assert_eq!(cores(&SERVER.replace("device_type = \"cpu\"; ", "")), both);
+    assert_eq!(cores(&SERVER.replace("cpu@100000100 {", "core@1 {")), ["/cpus/cpu@0", "/cpus/core@1"]);
+    let neither = SERVER.replace("cpu@100000100 { device_type = \"cpu\";", "core@1 {");
+    assert_eq!(cores(&neither), ["/cpus/cpu@0"]);
+}
+
+#[test]
+fn how_a_core_starts() {
+    let first = |source: &str| board(source).unwrap().cpus[0].enable;
+    let silent = SERVER.replace("enable-method = \"psci\";", "");
+    let smc = |source: &str| source.replace("\"hvc\"", "\"smc\"");
+    // EL2 calls firmware by SMC only; trees with one core leave the method out.
+    assert_eq!((first(&smc(SERVER)), first(SERVER)), (CpuEnable::Psci, CpuEnable::Unknown));
+    assert_eq!((first(&smc(&silent)), first(&silent)), (CpuEnable::Psci, CpuEnable::Unknown));
+    for bad in ["<0x0 0x0>", "<0x0 0xd4>", "<0x1 0x2 0x3>"] {
+        let error =
+            board(&SOC.replace("cpu-release-addr = <0x0 0xd8>", &format!("cpu-release-addr = {bad}")))
+                .unwrap_err();
+        assert!(error.to_string().starts_with("/cpus/cpu@0: cpu-release-addr"), "{bad}: {error}");
+    }
+}
+
+#[test]
+fn a_uart_that_cannot_be_driven_is_none() {
+    let uart = |source: String| board(&source).unwrap().uart;
+    let first =
+        |from: &str, to: &str| uart(SOC.replace("serial1:115200n8", "serial0:115200n8").replace(from, to));
+    assert!(first("", "").is_some());
+    assert_eq!(first("brcm,bcm2835-aux-uart", "acme,uart"), None);
+    // Its enable register would lie in the page before.
+    assert_eq!(first("0x7e215040 0x40", "0x7e215000 0x40"), None);
+    assert_eq!(first("0x7e215040 0x40", "0x7e21503f 0x40"), None);
+    assert_eq!(first("interrupts = <0 93 4>;", "interrupts = <0 93 4>; status = \"disabled\";"), None);
+    // It is driven without its interrupt where that is none of the GIC's.
+    for (specifier, intid) in [("<0 93 4>", Some(125)), ("<1 3 4>", None), ("<0 988 4>", None)] {
+        let found = first("interrupts = <0 93 4>", &format!("interrupts = {specifier}")).unwrap();
+        assert_eq!(found.intid, intid, "{specifier}");
+    }
+}
+
+#[test]
+fn memory_is_known_by_its_name_or_its_type() {
+    let ram = |from: &str, to: &str| board(&SERVER.replace(from, to)).map(|board| board.ram);
+    let low = span(0x8000_0000, 0x8000_0000);
+    let (second, high) = ("memory@100000000 { device_type = \"memory\";", span(0x1_0000_0000, 0x8000_0000));
+    let both = [Span::between(low.base, high.end())];
+    assert_eq!(ram(second, "memory@100000000 {").unwrap(), both);
+    assert_eq!(ram(second, "ram@100000000 { device_type = \"memory\";").unwrap(), both);
+    assert_eq!(ram(second, "memory {").unwrap(), both);
+    assert_eq!(ram(second, "memory-controller@100000000 {").unwrap(), [low]);
+    assert_eq!(ram(second, "memory@100000000 { status = \"disabled\";").unwrap(), [low]);
+    // Only at the root: elsewhere it is a device's.
+    assert_eq!(ram("psci {", "bus { #address-cells = <2>; #size-cells = <2>; ranges; memory@1 { reg = <0x2 0x0 0x0 0x1000>; }; }; psci {").unwrap(), both);
+}
+
+#[test]
+fn what_is_reserved_of_nothing_is_nothing() {
+    let none = Reserved::fixed(span(0x8000_0000, 0), "nothing");
+    assert_eq!(Board::new(&tree(SERVER), &[], &[none]).unwrap().reserved, []);
+}
+
 const SERVER: &str = r#"/dts-v1/;
 / {
 	#address-cells = <2>; #size-cells = <2>; interrupt-parent = <&gic>;
@@ -205,6 +276,8 @@ fn what_is_malformed_is_named() {
         ("reg = <0x1 0x80000100>", "reg = <0x0 0x0>", "/cpus/cpu@100000100: reg"),
         ("\"phys\"", "\"fizz\"", "/timer: interrupts"),
         ("regions = <2>", "regions = <9>", "/interrupt-controller@2f000000: reg"),
+        ("regions = <2>", "regions = <0>", "/interrupt-controller@2f000000: reg"),
+        ("<0x0 0x40000>", "<0x0 0x0>", "/interrupt-controller@2f000000: redistributor-stride"),
         ("<0x0 0x40000>", "<0x10>", "/interrupt-controller@2f000000: redistributor-stride"),
         ("\"arm,gic-v3\"", "\"vendor,gic\"", "/: the board's tree has no usable interrupt controller"),
         ("0x1 0x0 0x0 0x80000400", "0x1 0x0 0x0", "/memory@100000000: reg"),
@@ -212,6 +285,22 @@ fn what_is_malformed_is_named() {
     for (from, to, words) in broken {
         let error = board(&SERVER.replace(from, to)).unwrap_err().to_string();
         assert!(error.starts_with(words), "{to}: {error}");
+    }
+}
+
+#[test]
+fn gicv2_needs_whole_frames() {
+    let gic = |from: &str, to: &str| board(&SOC.replace(from, to)).map(|board| board.gic);
+    assert!(gic("<0x40046000 0x2000>", "<0x40046000 0x2000>").is_ok());
+    for (from, to) in [
+        ("<0x40046000 0x2000>", "<0x40046000 0x1800>"),
+        ("<0x40042000 0x2000>", "<0x40042000 0x1000>"),
+        ("<0x40041000 0x1000>", "<0x40041000 0x800>"),
+        ("<0x40044000 0x2000>", "<0x40044800 0x2000>"),
+        (", <0x40046000 0x2000>", ""),
+    ] {
+        let error = gic(from, to).unwrap_err().to_string();
+        assert!(error.starts_with("/soc/interrupt-controller@40041000: reg"), "{to}: {error}");
     }
 }
 

@@ -56,6 +56,9 @@ fn cpio_reader_agrees() {
     let theirs: Vec<_> = cpio_reader::iter_files(&archive).collect();
     let bundle = Bundle::parse(&archive).unwrap();
     assert_eq!(theirs.iter().map(|e| e.name()).collect::<Vec<_>>(), bundle.names().collect::<Vec<_>>());
+    // No two names are links to one file.
+    let inodes: std::collections::BTreeSet<_> = theirs.iter().map(|entry| entry.ino()).collect();
+    assert_eq!(inodes.len(), theirs.len());
     for entry in theirs {
         assert_eq!(bundle.get(entry.name()), Some(entry.file()));
         assert_eq!(entry.mode().bits(), 0o100_644);

@@ -57,8 +57,13 @@ fn arm64_images() {
     assert_eq!(parse(&arm64(0, 0x100, 0xa, 0x800)), Image::Arm64 { text_offset: 0, image_size: 0x800 });
     // Before 3.17: no size, and the offset is known.
     assert_eq!(parse(&arm64(0, 0, 0, 0x800)), Image::Arm64 { text_offset: 0x8_0000, image_size: 0x800 });
+    // The least file, the highest offset, the largest size.
+    assert_eq!(parse(&arm64(0, 0, 0, 64)), Image::Arm64 { text_offset: 0x8_0000, image_size: 64 });
+    let most = Image::Arm64 { text_offset: 0x1f_fff8, image_size: 1 << 47 };
+    assert_eq!(parse(&arm64(0x1f_fff8, 1 << 47, 0, 64)), most);
     assert_eq!(kind(&arm64(0, 0x1000, 1, 0x800)), ImageErrorKind::BigEndian);
     for file in [
+        arm64(0, (1 << 47) + 1, 0, 64),
         arm64(0x20_0000, 1, 0, 64),
         arm64(1, 1, 0, 64),
         arm64(0, 1 << 48, 0, 64),
@@ -116,6 +121,64 @@ fn broken_elf_files() {
     assert_eq!(fault(&elf(2, 0, &[(1, 0, 0, 0, 2, 1)], 0x300)), ElfFault::Malformed);
     assert_eq!(fault(&elf(2, 0, &[(1, 0, 0, u64::MAX, 1, 1)], 0x300)), ElfFault::Malformed);
     assert_eq!(fault(&elf(2, 0, &[(1, u64::MAX, 0, 0, 1, 1)], 0x300)), ElfFault::Truncated);
+}
+
+#[test]
+fn edges_of_segments() {
+    let parse = |entry, header: Header| Image::parse("k", &elf(2, entry, &[header], 0x300));
+    let at = |address, size| (1, 0x200, 0, address, 0x10, size);
+    // Physical addresses have at most 47 bits here, so that nothing overflows later.
+    let top = 1 << 47;
+    for (address, size, good) in
+        [(top, 0x10, true), (0, top, true), (top + 1, 0x10, false), (0, top + 1, false)]
+    {
+        assert_eq!(parse(0, at(address, size)).is_ok(), good, "{address:#x} {size:#x}");
+    }
+    // The entry is code of the file: not what follows it, which is zeros.
+    assert!(matches!(parse(0xf, at(0, 0x20)), Ok(Image::Elf(Elf { entry: 0xf, .. }))));
+    let beyond = parse(0x10, at(0, 0x20)).unwrap_err();
+    assert_eq!(beyond.kind, ImageErrorKind::Elf(ElfFault::Entry));
+    // As many bytes in the file as in memory, up to the last of the file.
+    assert!(parse(0, (1, 0x2f0, 0, 0, 0x10, 0x10)).is_ok());
+    assert!(parse(0, (1, 0x2f1, 0, 0, 0x10, 0x10)).is_err());
+}
+
+#[test]
+fn other_machines_are_named() {
+    // e_machine as the ELF specification (and LoongArch's) numbers them.
+    for (machine, name) in [
+        (3, "x86"),
+        (8, "MIPS"),
+        (20, "PowerPC"),
+        (21, "PowerPC"),
+        (22, "S/390"),
+        (40, "32-bit Arm"),
+        (62, "x86-64"),
+        (243, "RISC-V"),
+        (258, "LoongArch"),
+        (1, "another machine"),
+    ] {
+        let mut file = good_elf();
+        file[18..20].copy_from_slice(&u16::to_le_bytes(machine));
+        let words = Image::parse("k", &file).unwrap_err().to_string();
+        assert!(words.contains(&format!("is an ELF file for {name} (machine {machine});")), "{words}");
+    }
+}
+
+#[test]
+fn half_a_mark_is_no_mark() {
+    let with = |marks: &[(usize, &[u8])]| {
+        let mut file = vec![0; 0x300];
+        for (at, bytes) in marks {
+            file[*at..*at + bytes.len()].copy_from_slice(bytes);
+        }
+        Image::parse("k", &file)
+    };
+    let flat = Ok(Image::Flat { len: 0x300 });
+    assert_eq!(with(&[(0x1fe, b"\x55\xaa")]), flat);
+    assert_eq!(with(&[(0x202, b"HdrS")]), flat);
+    assert_eq!(with(&[(0, b"MZ"), (0x3c, b"\x80")]), flat);
+    assert_eq!(with(&[(0x3c, b"\x80"), (0x80, b"PE\0\0")]), flat);
 }
 
 #[test]

@@ -147,6 +147,8 @@ fn vtcr_bits() {
     assert_eq!(vtcr(&shape, 48) >> 16 & 7, 5);
     assert_eq!(vtcr(&shape, 52) >> 16 & 7, 5);
     assert_eq!(vtcr(&shape, 36) >> 16 & 7, 1);
+    assert_eq!(vtcr(&shape, 32) >> 16 & 7, 0);
+    assert_eq!(vtcr(&shape, 42) >> 16 & 7, 3);
     let wide = Shape::for_top(Ipa(1 << 48), 48).unwrap();
     assert_eq!(vtcr(&wide, 48), 0x8005_3590);
 }

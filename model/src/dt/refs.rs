@@ -57,3 +57,46 @@ pub fn arguments(property: &str) -> Option<Arguments> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_name_who_counts_their_arguments() {
+        // "PROPERTY: #COUNT-cells" of the bindings (Documentation/devicetree/bindings/SUBSYSTEM of Linux, and dt-schema).
+        for (property, count) in [
+            ("clocks", "#clock-cells"),
+            ("resets", "#reset-cells"),
+            ("power-domains", "#power-domain-cells"),
+            ("dmas", "#dma-cells"),
+            ("phys", "#phy-cells"),
+            ("mboxes", "#mbox-cells"),
+            ("pwms", "#pwm-cells"),
+            ("io-channels", "#io-channel-cells"),
+            ("interconnects", "#interconnect-cells"),
+            ("thermal-sensors", "#thermal-sensor-cells"),
+            ("sound-dai", "#sound-dai-cells"),
+            ("hwlocks", "#hwlock-cells"),
+            ("mux-controls", "#mux-control-cells"),
+            ("nvmem-cells", "#nvmem-cell-cells"),
+            ("cs-gpios", "#gpio-cells"),
+            ("reset-gpio", "#gpio-cells"),
+            ("gpios", "#gpio-cells"),
+        ] {
+            assert_eq!(arguments(property), Some(Arguments::Counted(count, 0)), "{property}");
+        }
+        // A range of pins: pin here, pin there, how many, unless the controller says otherwise.
+        assert_eq!(arguments("gpio-ranges"), Some(Arguments::Counted("#gpio-range-cells", 3)));
+    }
+
+    #[test]
+    fn others_are_phandles_or_no_references() {
+        for property in ["memory-region", "phy-handle", "vmmc-supply", "pinctrl-0", "pinctrl-12"] {
+            assert_eq!(arguments(property), Some(Arguments::None), "{property}");
+        }
+        for property in ["reg", "nr-gpios", "snps,nr-gpios", "pinctrl-names", "supply", "clock-names"] {
+            assert_eq!(arguments(property), None, "{property}");
+        }
+    }
+}

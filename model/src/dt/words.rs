@@ -45,6 +45,43 @@ mod tests {
         assert!(distance("a", "abcdef", 2) > 2);
     }
 
+    /// By definition: what is left after the first letters were kept, replaced, dropped or added.
+    fn defined(from: &[u8], to: &[u8]) -> usize {
+        match (from, to) {
+            ([], rest) | (rest, []) => rest.len(),
+            ([a, from_rest @ ..], [b, to_rest @ ..]) => {
+                let replaced = defined(from_rest, to_rest) + usize::from(a != b);
+                replaced.min(defined(from_rest, to) + 1).min(defined(from, to_rest) + 1)
+            }
+        }
+    }
+
+    #[test]
+    fn distance_is_as_defined() {
+        let words = ["", "a", "b", "ab", "ba", "abc", "bca", "aab", "cabb", "abab", "bbaac", "acbab"];
+        for from in words {
+            for to in words {
+                assert_eq!(distance(from, to, 9), defined(from.as_bytes(), to.as_bytes()), "{from} {to}");
+            }
+        }
+    }
+
+    #[test]
+    fn longer_words_may_have_more_mistakes() {
+        // One of three letters, two of four, a third of many, at most six.
+        assert_eq!(nearest("cpx", ["cpu"]), Some("cpu"));
+        assert_eq!(nearest("cxx", ["cpu"]), None);
+        assert_eq!(nearest("cpxx", ["cpus"]), Some("cpus"));
+        assert_eq!(nearest("cxxx", ["cpus"]), None);
+        assert_eq!(nearest("cxnsxle-bxsx", ["console-base"]), Some("console-base"));
+        assert_eq!(nearest("cxnsxlx-bxsx", ["console-base"]), None);
+        assert_eq!(
+            nearest("abcdefghijklmnopqrszzzzzz", ["abcdefghijklmnopqrstuvwxy"]),
+            Some("abcdefghijklmnopqrstuvwxy")
+        );
+        assert_eq!(nearest("abcdefghijklmnopqrzzzzzzz", ["abcdefghijklmnopqrstuvwxy"]), None);
+    }
+
     #[test]
     fn near_words_only() {
         let known = ["cpus", "kernel", "initrd", "bootargs"];

@@ -14,7 +14,8 @@ fn an_ordinary_life_and_another() {
     assert!(!life.stop(Cause::SError));
     assert_eq!(life.get(), (State::Stopping, Cause::SystemReset));
     assert!(!life.load());
-    assert!(life.settle() && life.is(State::Off));
+    assert!(life.is(State::Stopping) && !life.is(State::Off));
+    assert!(life.settle() && life.is(State::Off) && !life.is(State::Failed));
     assert!(life.load() && life.run() && life.stop(Cause::SError) && life.settle());
     assert_eq!(life.get(), (State::Failed, Cause::SError));
     assert!(life.load());

@@ -129,3 +129,52 @@ pub(super) fn interrupt(gic: Option<usize>, interrupt: &Interrupt) -> Option<Wir
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a specifier of the GIC (node 7) means: INTID and whether it is an edge, or a private one.
+    fn meaning(specifier: &[u32]) -> Option<Result<(u32, bool), u32>> {
+        let wired = interrupt(Some(7), &Interrupt { controller: 7, specifier: specifier.to_vec() });
+        wired.map(|wired| match wired {
+            Wired::Spi(spi) => Ok((spi.intid, spi.edge)),
+            Wired::Private(intid) => Err(intid),
+        })
+    }
+
+    #[test]
+    fn numbers_count_from_their_kinds_first_intid() {
+        // IHI 0069, 2.2: SPIs are INTIDs 32..1019, PPIs 16..31.
+        assert_eq!(meaning(&[0, 0, 4]), Some(Ok((32, false))));
+        assert_eq!(meaning(&[0, 987, 4]), Some(Ok((1019, false))));
+        assert_eq!(meaning(&[0, 988, 4]), None);
+        assert_eq!(meaning(&[1, 0, 4]), Some(Err(16)));
+        assert_eq!(meaning(&[1, 15, 4]), Some(Err(31)));
+        assert_eq!(meaning(&[1, 16, 4]), None);
+        // Extended ranges (2 and 3), and what is too short.
+        assert_eq!((meaning(&[2, 0, 4]), meaning(&[0, 5])), (None, None));
+        let other = Interrupt { controller: 6, specifier: alloc::vec![0, 5, 4] };
+        assert!(interrupt(Some(7), &other).is_none() && interrupt(None, &other).is_none());
+    }
+
+    #[test]
+    fn flags_are_one_of_four_triggers() {
+        // arm,gic-v3.yaml: 1 rising edge, 2 falling edge, 4 high, 8 low. Bits 15..8 are GICv2's mask of cores.
+        for (flags, edge) in
+            [(1, true), (2, true), (4, false), (8, false), (0, false), (0xf01, true), (0xf04, false)]
+        {
+            assert_eq!(meaning(&[0, 5, flags]), Some(Ok((37, edge))), "{flags:#x}");
+        }
+    }
+
+    #[test]
+    fn a_frame_of_64_kib_pages_has_its_interface_in_the_middle() {
+        let frame = |size| PaSpan { base: Pa(0x801_0000), size };
+        let pages = |base| PaSpan { base: Pa(base), size: 0x2000 };
+        assert_eq!(interface_pages(&frame(0x2000)), pages(0x801_0000));
+        assert_eq!(interface_pages(&frame(0x1_0000)), pages(0x801_0000));
+        // The last page of the first 64 KiB repeats GICC_CTLR's, the first of the second has GICC_DIR.
+        assert_eq!(interface_pages(&frame(0x2_0000)), pages(0x801_f000));
+    }
+}

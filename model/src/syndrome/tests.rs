@@ -150,6 +150,24 @@ fn stray_access_is_an_external_abort() {
 }
 
 #[test]
+fn what_the_cause_says_of_the_access_is_passed_on() {
+    let context = Context { pc: 0x1000, pstate: 0x3c5, vbar: 0x8000, sctlr: 1 << 23 };
+    let esr = |exception| inject::enter(&context, Features::default(), exception).esr_el1;
+    let data = |cause| esr(Exception::DataAbort { cause: Abort(DABT | cause), far: 0 });
+    let fetch = |cause| esr(Exception::InstructionAbort { cause: Abort(cause), far: 0 });
+    let (write, maintenance, fnv) = (1 << 6, 1 << 8, 1 << 10);
+    for kept in [0, write, maintenance, write | maintenance] {
+        assert_eq!(data(kept | 0x07), 0x9600_0010 | kept);
+    }
+    // FAR_EL1 is as unknown to the guest as FAR_EL2 was to us.
+    assert_eq!((data(fnv | 0x10), fetch(fnv | 0x10)), (0x9600_0010 | fnv, 0x8600_0010 | fnv));
+    // Not the status, the stage, or what only EL2 needs to know: S1PTW, ISV and the access' form.
+    for ours in [0x0f, fnv | 0x07, 1 << 7 | 0x07, 1 << 24 | 3 << 22 | 1 << 15 | 0x07] {
+        assert_eq!(data(ours), 0x9600_0010, "{ours:#x}");
+    }
+}
+
+#[test]
 fn handler_state_follows_the_features() {
     let all = Features { pan: true, ssbs: true, mte: true, nmi: true, dit: true };
     // Everything set at the trap that is to be cleared: BTYPE, SS, IL, UAO.

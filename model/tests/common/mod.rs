@@ -3,8 +3,9 @@
 
 use std::collections::HashMap;
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use partita_model::addr::PaSpan;
@@ -46,6 +47,20 @@ pub fn compile(source: &Path) -> Vec<u8> {
         .expect("dtc is needed (device-tree-compiler)");
     let words = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "dtc refuses {}: {words}", source.display());
+    output.stdout
+}
+
+/// Compiles a source that is a text.
+pub fn compile_text(source: &str) -> Vec<u8> {
+    let mut dtc = Command::new("dtc")
+        .args(["-q", "-@", "-I", "dts", "-O", "dtb"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("dtc is needed (device-tree-compiler)");
+    dtc.stdin.take().expect("a pipe").write_all(source.as_bytes()).expect("dtc reads");
+    let output = dtc.wait_with_output().expect("dtc ends");
+    assert!(output.status.success(), "dtc refuses this:\n{source}");
     output.stdout
 }
 

@@ -148,6 +148,8 @@ mod tests {
         assert_eq!((rates.of(&[0]), rates.of(&[7])), (Some(50), Some(50)));
         assert_eq!(provider(0, None, &[50]).unwrap().of(&[]), Some(50));
         assert_eq!(provider(0, None, &[]).unwrap().of(&[]), None);
+        // Without argument cells there is nothing that indices could number.
+        assert_eq!(provider(0, Some(&[3]), &[50]).unwrap().of(&[]), Some(50));
     }
 
     #[test]
