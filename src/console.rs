@@ -15,7 +15,7 @@ use partita_model::console::ring::Ring;
 use partita_model::pl011::{FIFO, Pl011};
 use partita_model::plan::{self, Plan};
 use spin::Once;
-use spin::mutex::SpinMutex;
+use spin::mutex::{SpinMutex, TicketMutex};
 
 use crate::core::Core;
 use crate::gic::{self, Found, Lrs, Seat};
@@ -27,6 +27,9 @@ const ROUNDS: usize = 4;
 /// Bytes of a partition's output ring.
 const OUT: usize = 4096;
 
+/// Bytes of a partition's input ring.
+const INPUT: usize = 256;
+
 /// What a partition's consoles need of shared memory.
 pub const SHARED_BYTES: usize = size_of::<Channel>();
 
@@ -36,7 +39,7 @@ struct Channel {
     /// Output: the partition's cores push, under its lock; the holder of the turn pops.
     out: Ring<OUT>,
     /// Input: the core that reads the UART pushes, under [`Console::filter`]; the partition's cores pop, under its lock.
-    input: Ring<256>,
+    input: Ring<INPUT>,
     /// The guest was told that there is no room, and waits to hear that there is.
     full: AtomicBool,
     /// The core that takes interrupts for this console.
@@ -53,7 +56,7 @@ struct Console {
     /// The keyboard's state, and the right to push input. Held while one FIFO of input is read.
     filter: SpinMutex<Filter>,
     /// The right to push into EL2's own channel. Held for one line.
-    own: SpinMutex<()>,
+    own: TicketMutex<()>,
     focus: AtomicUsize,
     quit: AtomicBool,
     /// A byte that goes out before anything else, with the turn: the LF after its CR.
@@ -85,7 +88,7 @@ pub fn init(plan: &Plan, gic: &Found) {
         drain: Drain::new(),
         channels,
         filter: SpinMutex::new(Filter::new()),
-        own: SpinMutex::new(()),
+        own: TicketMutex::new(()),
         focus: AtomicUsize::new(focus),
         quit: AtomicBool::new(false),
         carry: AtomicU8::new(0),
@@ -107,8 +110,23 @@ pub fn start() {
 }
 
 impl Console {
+    fn channel(&self, source: usize) -> Option<&Channel> {
+        self.channels.get(source)
+    }
+
     fn ring(&self, source: usize) -> Option<&Ring<OUT>> {
-        self.channels.get(source).map(|channel| &channel.out)
+        self.channel(source).map(|channel| &channel.out)
+    }
+
+    fn kick(&self, source: usize) {
+        if let Some(channel) = self.channel(source) {
+            gic::controller().kick(channel.seat);
+        }
+    }
+
+    /// EL2's own channel: the last.
+    fn own(&self) -> usize {
+        self.channels.len().saturating_sub(1)
     }
 
     /// Writes at most one FIFO's worth, if the turn is free, and sees to it that the rest follows: by the UART's
@@ -168,17 +186,20 @@ impl Console {
     fn route(&self) {
         let wanted = self.drain.next_source().unwrap_or(self.focus.load(Ordering::Relaxed));
         let intid = board::uart_intid();
-        if intid != 0 && self.routed.swap(wanted, Ordering::AcqRel) != wanted {
-            gic::controller().route(intid, self.channels[wanted].seat);
+        if let Some(channel) = self.channel(wanted)
+            && intid != 0
+            && self.routed.swap(wanted, Ordering::AcqRel) != wanted
+        {
+            gic::controller().route(intid, channel.seat);
         }
     }
 
     /// Says something of EL2's own.
     fn say(&self, line: &str) {
-        let own = self.channels.len() - 1;
+        let own = self.own();
+        let Some(ring) = self.ring(own) else { return };
         {
             let _guard = self.own.lock();
-            let ring = &self.channels[own].out;
             // What does not fit is left out: nobody may wait here.
             if line.len() + 10 <= ring.free() {
                 let _ = ring.push(b"partita: ") && ring.push(line.as_bytes()) && ring.push(b"\n");
@@ -190,13 +211,13 @@ impl Console {
 
     fn input(&self, event: Event) {
         let focus = self.focus.load(Ordering::Relaxed);
-        let partitions = self.channels.len() - 1;
-        let can = |partition: usize| partition < partitions && self.channels[partition].shared;
+        let partitions = self.own();
+        let can = |partition: usize| self.channel(partition).is_some_and(|channel| channel.shared);
         match event {
             Event::ToGuest(byte) => {
                 // A guest that does not read loses what does not fit, as on a real line.
-                if self.channels[focus].input.push(&[byte]) {
-                    gic::controller().kick(self.channels[focus].seat);
+                if self.channel(focus).is_some_and(|channel| channel.input.push(&[byte])) {
+                    self.kick(focus);
                 }
             }
             Event::Focus(partition) if can(partition) => self.give_focus(focus, partition),
@@ -216,8 +237,8 @@ impl Console {
 
     fn give_focus(&self, from: usize, to: usize) {
         self.focus.store(to, Ordering::Release);
-        gic::controller().kick(self.channels[from].seat);
-        gic::controller().kick(self.channels[to].seat);
+        self.kick(from);
+        self.kick(to);
     }
 }
 
@@ -244,8 +265,7 @@ pub fn quitting() -> bool {
 /// After a kick: input, focus and room for output, for this core's partition.
 pub fn receive(core: &Core) {
     let Some(console) = CONSOLE.get() else { return };
-    let channel = &console.channels[core.partition.number];
-    if !channel.shared {
+    if !console.channel(core.partition.number).is_some_and(|channel| channel.shared) {
         return;
     }
     let mut state = core.partition.lock(core.vcpu);
@@ -264,7 +284,7 @@ fn update_line(core: &Core, state: &mut crate::partition::State) {
     let level = state.terminal.uart.line();
     match state.vgic.set_line(intid, level) {
         Some(vcpu) if vcpu == core.vcpu => state.vgic.kicked(vcpu, &mut core.physical(), &mut Lrs),
-        Some(vcpu) => gic::controller().kick(core.partition.vcpus[vcpu].seat),
+        Some(vcpu) => core.partition.kick(vcpu),
         None => {}
     }
 }
@@ -305,7 +325,11 @@ impl Terminal {
             self.interrupted(console);
             push(console, self.number, self.lines.finish());
             let mut rest = [0; 64];
-            while console.channels[self.number].input.pop(&mut rest) != 0 {}
+            // What comes meanwhile is for the next guest.
+            if let Some(channel) = console.channel(self.number) {
+                let rounds = INPUT.div_ceil(rest.len());
+                (0..rounds).for_each(|_| _ = channel.input.pop(&mut rest));
+            }
             let focused = console.focus.load(Ordering::Acquire) == self.number;
             self.set_focus(console, focused);
         }
@@ -319,7 +343,7 @@ impl Terminal {
 
     fn access(&mut self, console: &Console, offset: u64, width: u8, write: Option<u64>) -> u64 {
         self.interrupted(console);
-        let channel = &console.channels[self.number];
+        let Some(channel) = console.channel(self.number) else { return 0 };
         let room = Assembler::room(channel.out.free());
         if room == 0 {
             channel.full.store(true, Ordering::Release);
@@ -345,14 +369,15 @@ impl Terminal {
 
     /// Takes input into the UART's FIFO while there is room.
     fn receive(&mut self, console: &Console) {
+        let Some(channel) = console.channel(self.number) else { return };
         let mut byte = [0];
-        while self.uart.can_receive() && console.channels[self.number].input.pop(&mut byte) == 1 {
+        while self.uart.can_receive() && channel.input.pop(&mut byte) == 1 {
             let _ = self.uart.receive(byte[0]);
         }
     }
 
     fn drained(&mut self, console: &Console) {
-        let room = Assembler::room(console.channels[self.number].out.free());
+        let room = console.ring(self.number).map_or(0, |out| Assembler::room(out.free()));
         if room >= FIFO {
             self.uart.drained(room);
         }
@@ -361,7 +386,7 @@ impl Terminal {
 
 fn push(console: &Console, number: usize, bytes: &[u8]) {
     // There is room: the guest's byte was taken only because there was (`Assembler::MOST`).
-    if !bytes.is_empty() && console.channels[number].out.push(bytes) {
+    if !bytes.is_empty() && console.ring(number).is_some_and(|out| out.push(bytes)) {
         console.drain.mark(number);
     }
 }
@@ -378,7 +403,7 @@ pub fn settle() {
             }
             let mut bytes = [0; uart::STEP];
             let count = turn.fill(|source| console.ring(source), &mut bytes);
-            for &byte in &bytes[..count] {
+            for &byte in bytes.iter().take(count) {
                 if byte == b'\n' {
                     uart::put(b'\r');
                 }

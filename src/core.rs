@@ -21,6 +21,7 @@ use crate::mmu::Stage1;
 use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
+use crate::window::Window;
 use crate::{board, console, el1, layout, life, muster, power};
 
 /// What the fast path of SGIs needs of this core.
@@ -81,10 +82,14 @@ pub struct Core {
     registers: Registers,
     /// The partition that owns this core.
     pub partition: &'static Partition,
-    /// Which virtual CPU this core is.
+    /// Which virtual CPU this core is,
     pub vcpu: usize,
+    /// and what the partition keeps of it.
+    own: &'static Vcpu,
     /// This core's translation tables.
     pub stage1: Stage1,
+    /// Where it opens memory of its partition.
+    pub window: Window,
     /// What exception entry at EL1 depends on.
     pub features: Features,
     /// What the guest finds of this core.
@@ -120,8 +125,14 @@ impl Core {
     pub const REGISTERS: usize = offset_of!(Core, registers);
 
     /// The block of one core; it becomes that core's with [`Core::adopt`].
-    pub fn new(partition: &'static Partition, vcpu: usize, stage1: Stage1, emergency: usize) -> Self {
-        let blocks = partition.sgi.blocks();
+    pub fn new(
+        partition: &'static Partition,
+        vcpu: usize,
+        stage1: Stage1,
+        window: Window,
+        emergency: usize,
+    ) -> Self {
+        let (own, blocks) = (&partition.vcpus[vcpu], partition.sgi.blocks());
         let peer = |(vcpu, block): (&Vcpu, &Block)| Peer {
             block: core::ptr::from_ref(block),
             doorbell: gic::controller().doorbell(vcpu.seat),
@@ -132,7 +143,7 @@ impl Core {
         // In this core's own arena, for ever.
         let peers: &'static [Peer] = Vec::leak(partition.vcpus.iter().zip(blocks).map(peer).collect());
         Self {
-            ready: partition.vcpus[vcpu].ready.as_ptr(),
+            ready: own.ready.as_ptr(),
             ready_count: 0,
             exits: &partition.status.exits[vcpu],
             emergency,
@@ -155,7 +166,9 @@ impl Core {
             },
             partition,
             vcpu,
+            own,
             stage1,
+            window,
             features: Features::default(),
             view: View::default(),
             set_way: Default::default(),
@@ -186,8 +199,7 @@ impl Core {
             traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu);
         }
         barrier::isb(barrier::SY);
-        let seat = self.partition.vcpus[self.vcpu].seat;
-        gic::controller().init_core(seat, board::maintenance_intid());
+        gic::controller().init_core(self.own.seat, board::maintenance_intid());
         self.sgis.all_free = (1 << Lrs.count()) - 1;
     }
 
@@ -198,7 +210,7 @@ impl Core {
 
     /// After anything that may have changed what waits for a list register: whether the fast path may run.
     pub fn refresh(&mut self) {
-        let all = self.partition.vcpus[self.vcpu].ready.len() as u64;
+        let all = self.own.ready.len() as u64;
         self.ready_count = if self.partition.sgi.fast_path_allowed(self.vcpu) { all } else { 0 };
     }
 
@@ -237,7 +249,7 @@ impl Core {
             if vcpu == self.vcpu {
                 self.drain();
             } else {
-                gic::controller().kick(self.partition.vcpus[vcpu].seat);
+                self.partition.kick(vcpu);
             }
         }
     }

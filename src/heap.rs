@@ -64,6 +64,8 @@ pub fn init() {
 // SAFETY: blocks come from the buddy heap or from a bump arena inside one of its blocks; both honour size and
 // alignment and never hand out the same bytes twice.
 unsafe impl GlobalAlloc for Allocator {
+    // Its own function wherever it is used, so that what allocates can be told in the linked image.
+    #[inline(never)]
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         let mut boot = self.0.lock();
         if let Some(bump) = &mut boot.arena {
@@ -79,6 +81,7 @@ unsafe impl GlobalAlloc for Allocator {
         boot.heap.alloc(layout).map_or(null_mut(), NonNull::as_ptr)
     }
 
+    #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         let mut boot = self.0.lock();
         if boot.is_kept(pointer as usize) {

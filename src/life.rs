@@ -6,7 +6,7 @@ use spin::mutex::SpinMutexGuard;
 use crate::core::Core;
 use crate::partition::State;
 use crate::status;
-use crate::{cache, console, gic, power};
+use crate::{cache, console, power};
 
 /// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
 /// partition is in the guest.
@@ -14,15 +14,15 @@ pub fn load(core: &mut Core) {
     let partition = core.partition;
     let first = partition.lock(core.vcpu).loads == 0;
     for memory in partition.memory.iter().filter(|_| partition.image.clear_first || !first) {
-        core.stage1.window(memory.physical(), |bytes, _| {
+        core.window.each(memory.physical(), |bytes, _| {
             cache::clear(bytes.as_mut_ptr() as usize, bytes.len());
         });
     }
     for (source, target) in &partition.image.pieces {
-        core.stage1.copy(source, target.base);
+        core.window.copy(source, target.base);
     }
     if let Some((tree, at)) = &partition.image.tree {
-        core.stage1.copy(tree, at.base);
+        core.window.copy(tree, at.base);
     }
     cache::invalidate_instructions();
     let mut state = partition.lock(core.vcpu);
@@ -47,11 +47,7 @@ pub fn end(core: &Core, cause: Cause) {
     // When another core said so first, its cause stands.
     let _ = partition.life().stop(cause);
     drop(state);
-    for (vcpu, other) in partition.vcpus.iter().enumerate() {
-        if vcpu != core.vcpu {
-            gic::controller().kick(other.seat);
-        }
-    }
+    (0..partition.vcpus.len()).filter(|vcpu| *vcpu != core.vcpu).for_each(|vcpu| partition.kick(vcpu));
 }
 
 /// The last core has left the guest: everything that the partition had set up in hardware goes back to its reset
@@ -66,7 +62,7 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
         let _ = partition.life().load();
         drop(state);
         if core.vcpu != 0 {
-            gic::controller().kick(partition.vcpus[0].seat);
+            partition.kick(0);
         }
         return;
     }

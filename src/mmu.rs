@@ -1,9 +1,10 @@
 //! EL2's own translation (stage 1): each core has tables of its own which map only what that core needs, W^X, with
-//! unmapped pages around its stack. No partition's memory is in them except through [`Stage1::window`], for one
+//! unmapped pages around its stack. No partition's memory is in them except through the [`Window`], for one
 //! operation.
 
 use alloc::vec::Vec;
 use core::ptr::NonNull;
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El23Attributes as Attributes, PhysicalAddress};
@@ -11,9 +12,9 @@ use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, Translat
 use partita_model::addr::{Pa, PaSpan};
 use spin::mutex::SpinMutex;
 
-use crate::cache;
 use crate::heap::{self, Arena};
 use crate::layout::{self, BLOCK, PAGE};
+use crate::window::Window;
 
 /// Normal write-back memory: MAIR_EL2 attribute 1 (boot.S), inner shareable, accessed; AP[1] is RES1 at EL2.
 const NORMAL: Attributes = Attributes::ATTRIBUTE_INDEX_1
@@ -30,6 +31,9 @@ const DEVICE: Attributes = Attributes::ATTRIBUTE_INDEX_0
     .union(Attributes::USER_RES1)
     .union(Attributes::XN)
     .union(Attributes::VALID);
+
+/// A table descriptor's address (DDI 0487, D8.3.1).
+const NEXT_TABLE: u64 = 0x0000_ffff_ffff_f000;
 
 /// Tables lie in the heap, at the image's offset between virtual and physical.
 #[derive(Debug)]
@@ -154,12 +158,30 @@ impl Stage1 {
         self.map(va, span.size as usize, span.base, RODATA);
     }
 
-    /// Makes the tables of the window, so that opening it needs no allocation.
-    pub fn add_window(&mut self) {
-        self.map(layout::WINDOW_BLOCK, BLOCK, Pa(0), DATA);
-        self.map(layout::WINDOW_BLOCK, BLOCK, Pa(0), Attributes::empty());
-        self.map(layout::WINDOW_PAGES, PAGE, Pa(0), DATA);
-        self.map(layout::WINDOW_PAGES, PAGE, Pa(0), Attributes::empty());
+    /// Makes the window's tables, which stay, and gives their descriptors, which are invalid.
+    pub fn add_window(&mut self) -> Window {
+        for (va, size) in [(layout::WINDOW_BLOCK, BLOCK), (layout::WINDOW_PAGES, PAGE)] {
+            self.map(va, size, Pa(0), DATA);
+            self.map(va, size, Pa(0), Attributes::empty());
+        }
+        let block = self.descriptor(layout::WINDOW_BLOCK, 2);
+        let pages = self.descriptor(layout::WINDOW_PAGES, 3);
+        // SAFETY: tables are in the heap, mapped, for ever; from here on only the window touches these descriptors,
+        // and the first of a level-3 table has all 512 behind it.
+        unsafe { Window::new(&*block, core::slice::from_raw_parts(pages, 512)) }
+    }
+
+    /// The descriptor that translates an address at a level, above which there are tables.
+    fn descriptor(&self, va: usize, level: usize) -> *const AtomicU64 {
+        let entry = |table: Pa, level| {
+            let index = va >> (12 + 9 * (3 - level)) & 0x1ff;
+            (layout::va_of(table) + 8 * index) as *const AtomicU64
+        };
+        (0..level).fold(entry(self.root(), 0), |descriptor, level| {
+            // SAFETY: a descriptor of these tables, which are in the heap and mapped.
+            let next = unsafe { &*descriptor }.load(Ordering::Relaxed);
+            entry(Pa(next & NEXT_TABLE), level + 1)
+        })
     }
 
     /// Physical address of the root, for TTBR0_EL2. The tables are cleaned so that a core with caches off sees them.
@@ -177,39 +199,6 @@ impl Stage1 {
             self.0.activate();
             core::arch::asm!("tlbi alle2", "dsb nsh", "isb", options(nostack, preserves_flags));
         }
-    }
-
-    /// Opens a piece of a partition's memory, writable, runs `work` on it, cleans it to the point of coherency (the
-    /// guest may read it with its caches off) and closes it again.
-    pub fn window(&mut self, span: PaSpan, mut work: impl FnMut(&mut [u8], u64)) {
-        let mut done = 0;
-        while done < span.size {
-            let pa = span.base.0 + done;
-            let left = span.size - done;
-            let block = pa & (BLOCK as u64 - 1) == 0 && left >= BLOCK as u64;
-            let (base, offset) =
-                if block { (pa, 0) } else { (pa & !(PAGE as u64 - 1), pa & (PAGE as u64 - 1)) };
-            let to_block = (BLOCK as u64 - (pa & (BLOCK as u64 - 1))).min(510 * PAGE as u64 - offset);
-            let size = if block { BLOCK as u64 } else { left.min(to_block) };
-            let va = if block { layout::WINDOW_BLOCK } else { layout::WINDOW_PAGES };
-            let mapped = (offset + size).next_multiple_of(PAGE as u64) as usize;
-            self.map(va, mapped, Pa(base), DATA);
-            let start = va + offset as usize;
-            // SAFETY: mapped just now, for this core alone, and nothing else in EL2 refers to this memory.
-            let bytes = unsafe { core::slice::from_raw_parts_mut(start as *mut u8, size as usize) };
-            work(bytes, done);
-            cache::flush(start, size as usize);
-            self.map(va, mapped, Pa(0), Attributes::empty());
-            done += size;
-        }
-    }
-
-    /// Copies bytes to physical memory through the window.
-    pub fn copy(&mut self, from: &[u8], to: Pa) {
-        self.window(PaSpan { base: to, size: from.len() as u64 }, |bytes, done| {
-            let done = done as usize;
-            bytes.copy_from_slice(&from[done..done + bytes.len()]);
-        });
     }
 
     /// Pages that these tables map, and the first leaf that touches any of these ranges: the audit.

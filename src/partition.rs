@@ -6,14 +6,14 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use partita_model::addr::{Ipa, IpaSpan, PaSpan};
-use partita_model::gic::{self, Op, Vgic, perform};
+use partita_model::gic::{Mirror, Op, Shared, State as Irqs, Vgic, perform};
 use partita_model::lifecycle::Lifecycle;
 use partita_model::plan::Memory;
 use partita_model::psci::{Psci, Start};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use crate::console::Terminal;
-use crate::gic::{Lrs, Seat};
+use crate::gic::{self, Lrs, Seat};
 use crate::status::Status;
 
 /// One partition.
@@ -21,9 +21,9 @@ use crate::status::Status;
 pub struct Partition {
     setup: Setup,
     /// The part of its interrupt state that needs no lock.
-    pub sgi: Arc<gic::Shared>,
+    pub sgi: Arc<Shared>,
     /// Its interrupt registers, as far as they can be read without the lock.
-    pub mirrors: Arc<[gic::Mirror]>,
+    pub mirrors: Arc<[Mirror]>,
     /// Requests to another core's list registers.
     pub mailbox: Mailbox,
     state: SpinMutex<State>,
@@ -130,6 +130,13 @@ impl Partition {
         &self.status.life
     }
 
+    /// Kicks the core of a virtual CPU; one that the partition does not have is nobody's.
+    pub fn kick(&self, vcpu: usize) {
+        if let Some(vcpu) = self.vcpus.get(vcpu) {
+            gic::controller().kick(vcpu.seat);
+        }
+    }
+
     /// Whether a guest address is RAM of this partition.
     pub fn is_ram(&self, ipa: Ipa) -> bool {
         self.memory.iter().any(|memory| memory.ipa.contains(ipa))
@@ -148,14 +155,14 @@ pub struct Mailbox {
 impl Mailbox {
     /// Asks another core and waits. It answers from its kick handler, while it waits for the lock, or while it idles,
     /// so within the time of one exit.
-    pub fn ask(&self, vcpu: usize, op: Op, kick: impl Fn()) -> gic::State {
+    pub fn ask(&self, vcpu: usize, op: Op, kick: impl Fn()) -> Irqs {
         self.op.store(op.into(), Ordering::Relaxed);
         self.target.store(vcpu + 1, Ordering::Release);
         kick();
         while self.target.load(Ordering::Acquire) != 0 {
             core::hint::spin_loop();
         }
-        gic::State::from(self.reply.load(Ordering::Relaxed))
+        Irqs::from(self.reply.load(Ordering::Relaxed))
     }
 
     /// Answers a request to this core, if there is one.

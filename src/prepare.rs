@@ -196,7 +196,7 @@ pub fn core(
         stage1.add_arena(arena);
         stage1.add_arena(machine.shared);
         stage1.add_stack();
-        stage1.add_window();
+        let window = stage1.add_window();
         for &frame in &machine.gic.frames {
             stage1.add_device(frame);
         }
@@ -215,6 +215,6 @@ pub fn core(
             stage1.add_read_only(bundle_address(machine.bundle), machine.bundle.pages());
         }
         let emergency = heap::pages(1, PAGE) + PAGE;
-        Box::leak(Box::new(Core::new(partition, vcpu, stage1, emergency)))
+        Box::leak(Box::new(Core::new(partition, vcpu, stage1, window, emergency)))
     })
 }

@@ -6,6 +6,7 @@ use partita_model::addr::{Pa, PaSpan};
 use partita_model::plan::{Movable, Move};
 
 use crate::mmu::Stage1;
+use crate::window::Window;
 use crate::{cache, layout};
 
 unsafe extern "C" {
@@ -20,16 +21,16 @@ pub fn is_needed(moves: &[Move]) -> bool {
 
 /// Performs the moves and starts anew. `bytes` are the bundle's, at `bundle`; only this core runs yet.
 pub fn start_anew(tables: &mut Stage1, tree: Pa, bundle: PaSpan, bytes: &[u8], moves: &[Move]) -> ! {
-    tables.add_window();
+    let mut window = tables.add_window();
     let to = |what| moves.iter().find(|step| step.what == what).map(|step| step.to.base);
     let (mut bundle, mut entry) = (bundle, layout::image().base);
     if let Some(base) = to(Movable::Bundle) {
         let offset = bundle.base.0 & (layout::PAGE as u64 - 1);
         bundle.base = Pa(base.0 + offset);
-        tables.copy(bytes, bundle.base);
+        window.copy(bytes, bundle.base);
     }
     if let Some(base) = to(Movable::Hypervisor) {
-        copy_image(tables, base);
+        copy_image(&mut window, base);
         entry = base;
     }
     let own_tables = layout::pa_of(layout::boot_tables()).0;
@@ -45,7 +46,7 @@ pub fn start_anew(tables: &mut Stage1, tree: Pa, bundle: PaSpan, bytes: &[u8], m
 }
 
 /// Copies the image as it was loaded. What it writes before it reads (bss, heap, stacks) is left out.
-fn copy_image(tables: &mut Stage1, to: Pa) {
+fn copy_image(window: &mut Window, to: Pa) {
     let (start, size, pristine) = layout::initialised();
     // SAFETY: text and rodata never change; the copy of the data was made by boot.S and is not written since.
     let (code, data) = unsafe {
@@ -54,6 +55,6 @@ fn copy_image(tables: &mut Stage1, to: Pa) {
             core::slice::from_raw_parts(pristine as *const u8, size),
         )
     };
-    tables.copy(code, to);
-    tables.copy(data, Pa(to.0 + (start - layout::IMAGE) as u64));
+    window.copy(code, to);
+    window.copy(data, Pa(to.0 + (start - layout::IMAGE) as u64));
 }

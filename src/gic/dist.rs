@@ -1,9 +1,9 @@
-//! What both distributors have in common. It is shared by all cores, so each operation is a single write of set or clear
-//! bits, or short and under [`CONFIG`].
+//! What both distributors have in common. It is shared by all cores, so each operation is a single write that concerns
+//! its own interrupts alone (set and clear bits, bytes, IROUTER), or [`alone`].
 
 use core::sync::atomic::{AtomicUsize, Ordering};
 
-use spin::mutex::SpinMutex;
+use spin::mutex::TicketMutex;
 
 use super::{Frame, ICACTIVER, ICENABLER, ICFGR, ICPENDR, IPRIORITYR, ISENABLER, KICK_PRIORITY, PRIORITY};
 
@@ -12,8 +12,8 @@ pub const CTLR: usize = 0x000;
 /// GICD_TYPER.
 pub const TYPER: usize = 0x004;
 
-/// Held for one read, change and write of ICFGR, whose fields of 16 interrupts share a register: some 20 instructions.
-static CONFIG: SpinMutex<()> = SpinMutex::new(());
+/// For what is everybody's. First come, first served: a core waits for those that came before it, once for each.
+static ALONE: TicketMutex<()> = TicketMutex::new(());
 
 static BASE: AtomicUsize = AtomicUsize::new(0);
 
@@ -25,6 +25,13 @@ pub fn set(base: usize) {
 /// The distributor's registers.
 pub fn frame() -> Frame {
     Frame(BASE.load(Ordering::Relaxed))
+}
+
+/// Does something to the distributor that no two cores may do at a time: a change of a register that interrupts of
+/// several owners share, or a write with the wait for it. Short, and never two inside one another.
+pub fn alone<R>(work: impl FnOnce(Frame) -> R) -> R {
+    let _turn = ALONE.lock();
+    work(frame())
 }
 
 /// Number of INTIDs below 1020 that it has (GICD_TYPER.ITLinesNumber).
@@ -58,12 +65,15 @@ pub fn enable(intid: u32) {
     frame().write(ISENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
 }
 
-/// Makes an interrupt edge-triggered or level-sensitive, and tells what it now is: the field may be read-only. A core's
-/// private ones have their own register, for which nobody waits.
+/// Makes an interrupt edge-triggered or level-sensitive, and tells what it now is: the field may be read-only. ICFGR has
+/// 16 interrupts in a register, takes no bytes and has no set and clear forms (IHI 0069, 12.9.9; IHI 0048, 4.3.13). A
+/// core's private ones have their own register, for which nobody waits.
 pub fn set_edge(frame: Frame, intid: u32, edge: bool) -> bool {
     let (offset, bit) = (ICFGR + 4 * (intid as usize / 16), 2 << (2 * (intid % 16)));
-    let _guard = (intid >= 32).then(|| CONFIG.lock());
-    let old = frame.read(offset);
-    frame.write(offset, if edge { old | bit } else { old & !bit });
-    frame.read(offset) & bit != 0
+    let change = |frame: Frame| {
+        let old = frame.read(offset);
+        frame.write(offset, if edge { old | bit } else { old & !bit });
+        frame.read(offset) & bit != 0
+    };
+    if intid < 32 { change(frame) } else { alone(change) }
 }

@@ -32,47 +32,55 @@ const fn clear_register(bits: Bits) -> usize {
 }
 
 impl Physical<'_> {
-    /// The frame of a word, the word's place in each of its arrays, and whose it is.
-    fn place(&self, word: Word) -> (Frame, usize, Option<Seat>) {
+    /// The frame of a word, the word's place in each of its arrays, and whose it is. None: the partition has no such
+    /// virtual CPU, which the model never asks for.
+    fn place(&self, word: Word) -> Option<(Frame, usize, Option<Seat>)> {
         match word {
             Word::Private(vcpu) => {
-                let seat = self.partition.vcpus[vcpu].seat;
-                (controller().private(seat), 0, Some(seat))
+                let seat = self.seat(vcpu)?;
+                Some((controller().private(seat), 0, Some(seat)))
             }
-            Word::Shared(index) => (dist::frame(), 4 * index, None),
+            Word::Shared(index) => Some((dist::frame(), 4 * index, None)),
         }
+    }
+
+    fn seat(&self, vcpu: usize) -> Option<Seat> {
+        self.partition.vcpus.get(vcpu).map(|vcpu| vcpu.seat)
     }
 }
 
 impl Hw for Physical<'_> {
     fn read(&mut self, word: Word, bits: Bits) -> u32 {
-        let (frame, offset, _) = self.place(word);
-        frame.read(set_register(bits) + offset)
+        self.place(word).map_or(0, |(frame, offset, _)| frame.read(set_register(bits) + offset))
     }
 
     fn set(&mut self, word: Word, bits: Bits, mask: u32) {
-        let (frame, offset, _) = self.place(word);
-        frame.write(set_register(bits) + offset, mask);
+        if let Some((frame, offset, _)) = self.place(word) {
+            frame.write(set_register(bits) + offset, mask);
+        }
     }
 
     fn clear(&mut self, word: Word, bits: Bits, mask: u32) {
-        let (frame, offset, seat) = self.place(word);
-        frame.write(clear_register(bits) + offset, mask);
-        if bits == Bits::Enable {
-            controller().wait(seat);
+        let Some((frame, offset, seat)) = self.place(word) else { return };
+        match bits {
+            Bits::Enable => controller().disable(seat, clear_register(bits) + offset, mask),
+            Bits::Pending | Bits::Active => frame.write(clear_register(bits) + offset, mask),
         }
     }
 
     fn set_edge(&mut self, word: Word, intid: u32, edge: bool) -> bool {
-        dist::set_edge(self.place(word).0, intid, edge)
+        self.place(word).is_some_and(|(frame, ..)| dist::set_edge(frame, intid, edge))
     }
 
     fn route(&mut self, intid: u32, vcpu: usize) {
-        controller().route(intid, self.partition.vcpus[vcpu].seat);
+        if let Some(seat) = self.seat(vcpu) {
+            controller().route(intid, seat);
+        }
     }
 
     fn set_ready(&mut self, vcpu: usize, intid: u32, image: u64) {
-        if let Some(entry) = self.partition.vcpus[vcpu].ready.get(intid as usize) {
+        let table = self.partition.vcpus.get(vcpu).map(|vcpu| &vcpu.ready);
+        if let Some(entry) = table.and_then(|table| table.get(intid as usize)) {
             entry.store(if image == 0 { 0 } else { controller().ready(image) }, Ordering::Relaxed);
             // SAFETY: a barrier: the fast path of the other core sees the image before what follows takes effect.
             unsafe { core::arch::asm!("dsb ishst", options(nostack, preserves_flags)) };
@@ -80,11 +88,14 @@ impl Hw for Physical<'_> {
     }
 
     fn kick(&mut self, vcpu: usize) {
-        controller().kick(self.partition.vcpus[vcpu].seat);
+        self.partition.kick(vcpu);
     }
 
     fn remote(&mut self, vcpu: usize, op: Op) -> State {
-        let seat = self.partition.vcpus[vcpu].seat;
-        self.partition.mailbox.ask(vcpu, op, || controller().kick(seat))
+        if vcpu >= self.partition.vcpus.len() {
+            // Nobody would answer.
+            return State::default();
+        }
+        self.partition.mailbox.ask(vcpu, op, || self.partition.kick(vcpu))
     }
 }

@@ -1,8 +1,8 @@
 //! The physical interrupt controller: distributor, each core's part of it, CPU interface and list registers. It decides
 //! nothing: what a guest's access means is `partita-model`'s business; this performs it.
 //!
-//! There are two, [`v2`] and [`v3`], one of which the board's tree names. Both are a [`Controller`], and the rest of EL2
-//! knows no other difference than this trait, the vectors' interrupt path and what stage 2 maps of a GICv2.
+//! There are two, [`v2`] and [`v3`], one of which the board's tree names. Both are a [`Kind`], and the rest of EL2
+//! knows no other difference than the [`Controller`], the vectors' interrupt path and what stage 2 maps of a GICv2.
 
 mod dist;
 mod find;
@@ -11,7 +11,6 @@ mod lrs;
 mod v2;
 mod v3;
 
-use core::fmt::Debug;
 use core::sync::atomic::{AtomicBool, Ordering};
 
 pub use dist::{claim, enable};
@@ -74,50 +73,71 @@ pub struct Shape {
     pub traps_dir: bool,
 }
 
-/// An interrupt controller.
-pub trait Controller: Debug + Sync {
+/// What an interrupt controller does, for both kinds: the [`Controller`] of the board asks which one it is by a branch.
+/// (A table of functions would make an indirect call of every one of them, at EL2, on a guest's account.)
+macro_rules! controllers {
+    ($($(#[doc = $doc:literal])* fn $name:ident($($argument:ident: $kind:ty),*) $(-> $result:ty)?;)*) => {
+        trait Kind {
+            $($(#[doc = $doc])* fn $name(&self $(, $argument: $kind)*) $(-> $result)?;)*
+        }
+
+        impl Controller {
+            $($(#[doc = $doc])*
+            pub fn $name(self $(, $argument: $kind)*) $(-> $result)? {
+                match self.0 {
+                    Version::V2 => v2::Gicv2.$name($($argument),*),
+                    Version::V3 => v3::Gicv3.$name($($argument),*),
+                }
+            })*
+        }
+    };
+}
+
+controllers! {
     /// Brings the distributor to a known state: every SPI disabled, idle, with EL2's priority; forwarding on. Once.
-    fn init(&self);
+    fn init();
     /// Brings the calling core's part to EL2's use: its private interrupts disabled and idle but for the kick and the
     /// maintenance interrupt, nothing masked, split priority drop and deactivation; its virtual interface as after reset.
-    fn init_core(&self, seat: Seat, maintenance: u32);
+    fn init_core(seat: Seat, maintenance: u32);
     /// Brings the calling core's virtual interface to its state after reset.
-    fn reset_virtual(&self);
+    fn reset_virtual();
     /// What the hardware has for guests.
-    fn shape(&self) -> Shape;
+    fn shape() -> Shape;
 
     /// The frame with a core's private interrupts; the offsets in it are the distributor's. With GICv2 the caller is
     /// that core.
-    fn private(&self, seat: Seat) -> Frame;
-    /// Waits until earlier writes there (none: to the distributor) have taken effect; bounded by the hardware.
-    fn wait(&self, seat: Option<Seat>);
+    fn private(seat: Seat) -> Frame;
+    /// Writes a mask to a register of ICENABLER, of a core's frame or (none) of the distributor, and waits until none of
+    /// those interrupts can come any more.
+    fn disable(seat: Option<Seat>, register: usize, mask: u32);
     /// Routes an SPI to a core.
-    fn route(&self, intid: u32, seat: Seat);
+    fn route(intid: u32, seat: Seat);
     /// Sends the kick to a core.
-    fn kick(&self, seat: Seat);
+    fn kick(seat: Seat);
     /// What the fast path writes to ring a core's doorbell; 0 if there is no such path.
-    fn doorbell(&self, seat: Seat) -> u64;
+    fn doorbell(seat: Seat) -> u64;
 
     /// Acknowledges the most urgent interrupt.
-    fn acknowledge(&self) -> Taken;
+    fn acknowledge() -> Taken;
     /// Drops the priority of an acknowledged interrupt.
-    fn drop_priority(&self, taken: Taken);
+    fn drop_priority(taken: Taken);
     /// Deactivates an interrupt that no guest will.
-    fn deactivate(&self, taken: Taken);
+    fn deactivate(taken: Taken);
     /// Lets only EL2's own interrupts through to this core while its guest does not run; the guest's stay pending.
-    fn mask_all_but_kick(&self, masked: bool);
+    fn mask_all_but_kick(masked: bool);
     /// The form of a list-register image in which the fast path finds it.
-    fn ready(&self, image: u64) -> u64;
+    fn ready(image: u64) -> u64;
 }
 
 static IS_V2: AtomicBool = AtomicBool::new(false);
 
 /// The board's interrupt controller.
-pub fn controller() -> &'static dyn Controller {
-    match version() {
-        Version::V2 => &v2::Gicv2,
-        Version::V3 => &v3::Gicv3,
-    }
+#[derive(Clone, Copy, Debug)]
+pub struct Controller(Version);
+
+/// The board's interrupt controller.
+pub fn controller() -> Controller {
+    Controller(version())
 }
 
 /// Which one it is.

@@ -6,7 +6,7 @@ use partita_model::smccc::{self, Route};
 
 use super::Frame;
 use crate::core::Core;
-use crate::{gic, life, power};
+use crate::{life, power};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 
@@ -38,7 +38,7 @@ fn psci(core: &mut Core, frame: &mut Frame) {
         Outcome::Return(value) => frame.x[0] = value,
         Outcome::CpuOn(target) => {
             frame.x[0] = 0;
-            gic::controller().kick(partition.vcpus[target].seat);
+            partition.kick(target);
         }
         Outcome::CpuOff { last: false } => core.leave(),
         Outcome::CpuOff { last: true } => life::stop(core, Cause::AllCpusOff),

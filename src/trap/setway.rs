@@ -9,7 +9,6 @@ use arrayvec::ArrayVec;
 use partita_model::lifecycle::State;
 use tock_registers::interfaces::Readable;
 
-use crate::cache;
 use crate::core::Core;
 
 /// Loops that are remembered at a time; one that is not known begins, which is safe and only slower.
@@ -39,7 +38,7 @@ impl Series {
             None if self.0.is_full() => self.0.clear(),
             None => {}
         }
-        self.0.push(Loop { pc, first: operand });
+        let _ = self.0.try_push(Loop { pc, first: operand });
         true
     }
 }
@@ -57,7 +56,8 @@ pub fn operate(core: &mut Core, operand: u64) {
             let mut piece = memory.physical();
             piece.base.0 += done;
             piece.size = (memory.ipa.size - done).min(crate::layout::BLOCK as u64);
-            core.stage1.window(piece, |bytes, _| cache::flush(bytes.as_mut_ptr() as usize, bytes.len()));
+            // Cleaning is what the window does when it closes.
+            core.window.each(piece, |_, _| ());
             done += piece.size;
             partition.mailbox.serve(core.vcpu);
             if !partition.life().is(State::Running) {

@@ -57,6 +57,13 @@ pub fn partita() -> &'static Path {
     })
 }
 
+/// The hypervisor as it was linked, with its symbols.
+pub fn image() -> Vec<u8> {
+    partita();
+    let path = target().join(TARGET).join("release/partita");
+    std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
 /// The plugin that counts instructions.
 pub fn counter() -> PathBuf {
     cargo(&["build", "-q", "--locked", "-p", "partita-counter"]);

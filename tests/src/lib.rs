@@ -9,12 +9,13 @@ mod console;
 mod debugger;
 mod firmware;
 mod machine;
+pub mod reach;
 mod registry;
 mod slots;
 pub mod speed;
 pub mod tables;
 
-pub use build::{guest, partita, root};
+pub use build::{guest, image as build_image, partita, root};
 pub use bundle::{bundle, compile};
 pub use console::{Console, lines_of};
 pub use debugger::Debugger;

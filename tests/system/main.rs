@@ -9,6 +9,7 @@ mod console;
 mod demo;
 mod foreign;
 mod guests;
+mod image;
 mod live;
 mod loaders;
 mod probe;
@@ -26,6 +27,7 @@ const TABLE: &[&[Test]] = &[
     demo::TESTS,
     foreign::TESTS,
     guests::TESTS,
+    image::TESTS,
     live::TESTS,
     loaders::TESTS,
     probe::TESTS,

@@ -6,8 +6,6 @@
 //!
 //! What comes out is given to the caller to push into the partition's ring: whole, so that a line is in it or is not.
 
-use core::fmt::{self, Write};
-
 use arrayvec::ArrayVec;
 
 use super::escape::{Op, Parser};
@@ -21,17 +19,6 @@ const PREFIX: usize = 31 + 3;
 /// The most that one call gives out: a line of four-byte characters with its prefix, the start of the next one, and
 /// what moves the cursor. A guest's byte may be taken while the ring has this much free.
 pub const MOST: usize = 2 * PREFIX + 4 * WIDTH + 64;
-
-/// What a call gives out.
-#[derive(Clone, Debug)]
-struct Staged(ArrayVec<u8, MOST>);
-
-impl fmt::Write for Staged {
-    fn write_str(&mut self, text: &str) -> fmt::Result {
-        // MOST is enough, and were it not, bytes would be lost here, not the hypervisor.
-        self.0.try_extend_from_slice(text.as_bytes()).map_err(|_| fmt::Error)
-    }
-}
 
 /// One partition's output side. It lives behind the partition's lock.
 #[derive(Clone, Debug)]
@@ -47,7 +34,8 @@ pub struct Assembler {
     returned: bool,
     /// Colours other than the terminal's own are set.
     styled: bool,
-    staged: Staged,
+    /// What a call gives out.
+    staged: ArrayVec<u8, MOST>,
 }
 
 impl Assembler {
@@ -66,7 +54,7 @@ impl Assembler {
             shown: false,
             returned: false,
             styled: false,
-            staged: Staged(ArrayVec::new_const()),
+            staged: ArrayVec::new_const(),
         }
     }
 
@@ -79,7 +67,7 @@ impl Assembler {
 
     /// Takes a byte of the guest's; what to push into the ring.
     pub fn put(&mut self, byte: u8) -> &[u8] {
-        self.staged.0.clear();
+        self.staged.clear();
         let mut ops = ArrayVec::<Op, 2>::new();
         self.parser.feed(byte, &mut |op| {
             let _ = ops.try_push(op);
@@ -87,12 +75,12 @@ impl Assembler {
         for op in ops {
             self.act(op);
         }
-        &self.staged.0
+        &self.staged
     }
 
     /// Gives or takes the focus; what to push into the ring.
     pub fn focus(&mut self, focused: bool) -> &[u8] {
-        self.staged.0.clear();
+        self.staged.clear();
         if self.focused != focused {
             if focused {
                 self.focused = true;
@@ -106,7 +94,7 @@ impl Assembler {
                 self.focused = false;
             }
         }
-        &self.staged.0
+        &self.staged
     }
 
     /// Somebody else's lines have come between: the line is no longer what the terminal shows last. It will be shown
@@ -118,22 +106,22 @@ impl Assembler {
 
     /// Shows an interrupted line again, if it is in focus; what to push into the ring.
     pub fn show_again(&mut self) -> &[u8] {
-        self.staged.0.clear();
+        self.staged.clear();
         if self.focused && !self.line.is_empty() {
             self.show();
         }
-        &self.staged.0
+        &self.staged
     }
 
     /// Ends an unfinished line, since the partition is off or starts anew; what to push into the ring.
     pub fn finish(&mut self) -> &[u8] {
-        self.staged.0.clear();
+        self.staged.clear();
         self.parser = Parser::new();
         if self.shown || !self.line.is_empty() {
             self.end_line();
         }
         self.returned = false;
-        &self.staged.0
+        &self.staged
     }
 
     fn act(&mut self, op: Op) {
@@ -187,7 +175,8 @@ impl Assembler {
                     self.styled = true;
                     self.stage("\x1b[");
                     for (index, parameter) in parameters.iter().enumerate() {
-                        let _ = write!(self.staged, "{}{parameter}", if index == 0 { "" } else { ";" });
+                        self.stage(if index == 0 { "" } else { ";" });
+                        self.stage_number(usize::from(*parameter));
                     }
                     self.stage("m");
                 }
@@ -258,7 +247,7 @@ impl Assembler {
     }
 
     fn stage_line(&mut self) {
-        let _ = self.staged.0.try_extend_from_slice(&self.prefix);
+        let _ = self.staged.try_extend_from_slice(&self.prefix);
         let line = core::mem::take(&mut self.line);
         for &c in &line.cells {
             self.stage_char(c);
@@ -274,7 +263,9 @@ impl Assembler {
         if columns == 1 {
             self.stage("\x08");
         } else {
-            let _ = write!(self.staged, "\x1b[{columns}D");
+            self.stage("\x1b[");
+            self.stage_number(columns);
+            self.stage("D");
         }
     }
 
@@ -283,7 +274,24 @@ impl Assembler {
     }
 
     fn stage(&mut self, text: &str) {
-        let _ = self.staged.write_str(text);
+        // MOST is enough, and were it not, bytes would be lost here, not the hypervisor.
+        let _ = self.staged.try_extend_from_slice(text.as_bytes());
+    }
+
+    /// In decimal digits. `core::fmt` would do it by functions that are called through tables, and that may panic.
+    fn stage_number(&mut self, number: usize) {
+        let mut digits = ArrayVec::<u8, 20>::new();
+        let mut left = number;
+        loop {
+            let _ = digits.try_push(b'0' + (left % 10) as u8);
+            left /= 10;
+            if left == 0 {
+                break;
+            }
+        }
+        for digit in digits.into_iter().rev() {
+            let _ = self.staged.try_push(digit);
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use partita_model::gic::{MAX_VCPUS_V2, to_gicv2};
 pub use lrs::Lrs;
 
 use super::{
-    Controller, Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY,
+    Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY, Kind,
     PRIORITY, Seat, Shape, Taken, dist,
 };
 use crate::sysreg::{mrs, msr};
@@ -65,7 +65,7 @@ fn interface(seat: Seat) -> u8 {
 #[derive(Debug)]
 pub struct Gicv2;
 
-impl Controller for Gicv2 {
+impl Kind for Gicv2 {
     fn init(&self) {
         let dist = dist::frame();
         dist.write(dist::CTLR, 0);
@@ -128,7 +128,8 @@ impl Controller for Gicv2 {
         dist::frame()
     }
 
-    fn wait(&self, _: Option<Seat>) {
+    fn disable(&self, _: Option<Seat>, register: usize, mask: u32) {
+        dist::frame().write(register, mask);
         // There is no RWP. A read of the same frame comes after the write has arrived, and the distributor tells CPU
         // interfaces what is pending from its state.
         dist::frame().read(dist::CTLR);

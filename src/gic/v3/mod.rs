@@ -5,7 +5,7 @@ pub mod redist;
 
 pub use cpu::Lrs;
 
-use super::{Controller, DOORBELL, Frame, IGROUPR, Seat, Shape, Taken, dist};
+use super::{DOORBELL, Frame, IGROUPR, Kind, Seat, Shape, Taken, dist};
 
 const IROUTER: usize = 0x6000;
 /// GICD_CTLR.ARE_NS (bit 4; ARE where there is one security state).
@@ -15,26 +15,33 @@ const CTLR_ENABLE: u32 = 1 << 1;
 /// GICD_CTLR.RWP.
 const CTLR_RWP: u32 = 1 << 31;
 
+/// Waits until earlier writes to the distributor have taken effect; bounded by the hardware.
+fn wait(dist: Frame) {
+    while dist.read(dist::CTLR) & CTLR_RWP != 0 {
+        core::hint::spin_loop();
+    }
+}
+
 /// A board's GICv3.
 #[derive(Debug)]
 pub struct Gicv3;
 
-impl Controller for Gicv3 {
+impl Kind for Gicv3 {
     fn init(&self) {
         let dist = dist::frame();
         // ARE stays if it is set: to clear it is UNPREDICTABLE (IHI 0069, 12.9.4).
         dist.write(dist::CTLR, dist.read(dist::CTLR) & CTLR_ARE);
-        self.wait(None);
+        wait(dist);
         dist::quieten();
         for word in 1..dist::lines().div_ceil(32) as usize {
             dist.write(IGROUPR + 4 * word, !0);
         }
-        self.wait(None);
+        wait(dist);
         // ARE first: writing it with an enable bit set is UNPREDICTABLE (IHI 0069, 12.9.4).
         dist.write(dist::CTLR, CTLR_ARE);
-        self.wait(None);
+        wait(dist);
         dist.write(dist::CTLR, CTLR_ARE | CTLR_ENABLE);
-        self.wait(None);
+        wait(dist);
     }
 
     fn init_core(&self, seat: Seat, maintenance: u32) {
@@ -59,14 +66,19 @@ impl Controller for Gicv3 {
         }
     }
 
-    fn wait(&self, seat: Option<Seat>) {
+    fn disable(&self, seat: Option<Seat>, register: usize, mask: u32) {
         match seat {
-            Some(Seat::V3(_, redist)) => redist.wait(),
-            _ => {
-                while dist::frame().read(dist::CTLR) & CTLR_RWP != 0 {
-                    core::hint::spin_loop();
-                }
+            // A core's own; the caller has its partition's lock.
+            Some(Seat::V3(_, redist)) => {
+                redist.private().write(register, mask);
+                redist.wait();
             }
+            // RWP tells of everybody's writes (IHI 0069, 12.9.4): they are made one at a time, so that nobody waits for
+            // a write that came after his own.
+            _ => dist::alone(|dist| {
+                dist.write(register, mask);
+                wait(dist);
+            }),
         }
     }
 

@@ -1,0 +1,59 @@
+//! The linked image, instruction by instruction: no exit of a guest can make EL2 panic, allocate, or call through a
+//! pointer.
+
+use partita_tests::reach::Image;
+use partita_tests::{build_image, system_tests};
+
+const ONE_IMAGE: &str = "one image for all boards";
+
+/// Where exits are not followed further: the machine is at its end, and no partition runs that could be disturbed.
+const ENDS: &[(&str, &str)] = &[
+    ("el2_fault", "an exception of EL2's own: a defect already, it is said and the machine ends"),
+    ("partita::status::summarize", "every partition is off: the last words"),
+    ("partita::power::off", "the same, or a defect was told: the machine ends"),
+];
+
+/// What must not be reached: every way to the panic handler goes through one of the first, every allocation through one
+/// of the others.
+const FORBIDDEN: &[&str] = &[
+    "rust_begin_unwind",
+    "panicking",
+    "unwrap_failed",
+    "expect_failed",
+    "handle_alloc_error",
+    "__rust_alloc",
+    "__rust_realloc",
+    "__rust_dealloc",
+    "GlobalAlloc",
+    "buddy_system_allocator",
+];
+
+/// Entries of a vector table (DDI 0487, D1.3.5).
+fn slots(table: u64) -> impl Iterator<Item = u64> {
+    (0..16).map(move |slot| table + 0x80 * slot)
+}
+
+system_tests! {
+    fn no_exit_panics_or_allocates(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
+        let image = Image::new(&build_image());
+        let entries: Vec<u64> =
+            ["vectors", "vectors_v2"].iter().flat_map(|table| slots(image.symbol(table))).collect();
+        let ends: Vec<&str> = ENDS.iter().map(|(name, _)| *name).collect();
+        let reached = image.reach(&entries, &ends, FORBIDDEN);
+        for ((finding, place), way) in &reached.findings {
+            println!("{finding:?} {place}\n    {}", way.join(" -> "));
+        }
+        assert!(reached.findings.is_empty(), "{} findings", reached.findings.len());
+        println!("{} functions, {} instructions", reached.functions.len(), reached.instructions);
+        // It looked at what it is about; an end that nothing comes to is none;
+        for name in ["trap_sync", "trap_irq", "trap_serror", "trap_aarch32", "core_idle"].iter().chain(&ends) {
+            let found = reached.functions.iter().any(|function| function.starts_with(name));
+            assert!(found, "{name} is not reached");
+        }
+        // and it finds what is there: the boot may panic and allocates.
+        let boot = image.reach(&[image.symbol("boot_main")], &[], FORBIDDEN);
+        for kind in ["panicking", "GlobalAlloc"] {
+            assert!(boot.findings.keys().any(|(_, place)| place.contains(kind)), "boot_main reaches {kind}");
+        }
+    }
+}
