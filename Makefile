@@ -2,7 +2,7 @@
 PLATFORM ?= qemu-virt
 CARGO := scripts/cargo
 
-.PHONY: run test bench check setup install clean help
+.PHONY: run test bench fuzz check setup install clean help
 .DEFAULT_GOAL := help
 
 run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
@@ -15,6 +15,9 @@ test: setup ## set up what is missing, format and lints, host tests, QEMU system
 
 bench: setup ## what exits cost in instructions, beside none at all
 	@$(CARGO) run -q --locked -p partita-tests --bin bench
+
+fuzz: setup ## fuzz for long (TARGET=plan|bundle|..., RUNS= executions or FUZZ_SECONDS= each)
+	@scripts/fuzz $(TARGET)
 
 check: setup ## format, lints and host tests: what a commit needs
 	@scripts/lint

@@ -9,9 +9,9 @@ use dtoolkit::model::DeviceTree;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
 use partita_model::bundle::Bundle;
 use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, REDIST_SIZE, Spi, Vgic};
-use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan, interface_pages};
+use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
 use partita_model::psci::Start;
-use partita_model::stage2::{self, Kind, Mapping, Shape, Tables};
+use partita_model::stage2::{self, Shape, Tables};
 
 use crate::core::Core;
 use crate::gic::{self, Found};
@@ -101,22 +101,7 @@ pub fn partition(
 }
 
 fn stage2_tables(gic: &plan::Gic, wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {
-    let mut mappings: Vec<Mapping> = wanted
-        .memory
-        .iter()
-        .map(|memory| Mapping { ipa: memory.ipa, pa: memory.pa, kind: Kind::Memory })
-        .collect();
-    mappings.extend(wanted.mmio.iter().map(|span| Mapping {
-        ipa: Span { base: Ipa(span.base.0), size: span.size },
-        pa: span.base,
-        kind: Kind::Device,
-    }));
-    if let plan::Gic::V2 { cpu, vcpu, .. } = gic {
-        // The virtual CPU interface, where the guest takes it for the physical one. Nothing else of the controller.
-        let pages = interface_pages(vcpu);
-        let ipa = Span { base: Ipa(cpu.base.0), size: pages.size };
-        mappings.push(Mapping { ipa, pa: pages.base, kind: Kind::Device });
-    }
+    let mappings = wanted.mappings(gic);
     let top = mappings.iter().map(|mapping| mapping.ipa.end()).max().unwrap_or(Ipa(0));
     let shape = Shape::for_top(top, traps::pa_bits())?;
     let root = stage2::build(&mut Heap, &shape, &mappings)?;

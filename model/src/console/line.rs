@@ -144,6 +144,8 @@ impl Assembler {
             Op::Return => {}
             Op::Bell => {
                 if self.focused {
+                    // It is part of a line, as whatever else a guest sends.
+                    self.show();
                     self.stage("\x07");
                 }
             }

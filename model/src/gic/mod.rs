@@ -53,6 +53,8 @@ mod registers;
 mod reset;
 mod sgi;
 mod targets;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 

@@ -13,10 +13,13 @@ mod own_tree;
 pub mod place;
 mod power;
 mod ram;
+mod reach;
 mod rules;
 mod smmu;
 mod space;
 mod spec;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 mod types;
 pub mod vocabulary;
 

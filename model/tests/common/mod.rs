@@ -1,5 +1,5 @@
 //! What the tests of plans share: trees compiled by dtc, files from tests/plans/images, and what every plan keeps.
-#![allow(dead_code, reason = "each test binary uses its part")]
+#![allow(dead_code, unused_imports, reason = "each test binary uses its part")]
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use partita_model::addr::PaSpan;
+pub use partita_model::plan::testing::invariants;
 use partita_model::plan::{Files, Inputs, Plan, PlanError, Planned};
 
 /// The files of tests/plans/images; a source NAME.dts stands for NAME.dtb.
@@ -73,57 +73,4 @@ pub fn virt() -> &'static [u8] {
 /// A plan on QEMU virt.
 pub fn plan_on_virt(overlay: &[u8], files: &dyn Files) -> Result<Planned, PlanError> {
     Plan::new(&Inputs { tree: virt(), overlay: Some(overlay), files, ram: &[], occupied: &[] })
-}
-
-/// What every plan keeps.
-pub fn invariants(plan: &Plan) {
-    let mut memory: Vec<(PaSpan, usize)> = Vec::new();
-    let mut cores = Vec::new();
-    let mut spis = Vec::new();
-    let mut mmio: Vec<(PaSpan, usize)> = Vec::new();
-    for (number, partition) in plan.partitions.iter().enumerate() {
-        assert!(!partition.cpus.is_empty() && !partition.memory.is_empty());
-        for (place, cpu) in partition.cpus.iter().enumerate() {
-            assert_eq!(plan.board.cpus[*cpu].owner, Some((number, place)));
-            cores.push(*cpu);
-        }
-        for entry in &partition.memory {
-            let span = entry.physical();
-            assert!(span.size > 0 && span.is_aligned(4096), "{span}");
-            assert!(plan.board.ram.iter().any(|ram| ram.contains_span(&span)), "{span} is no RAM");
-            assert!(!plan.board.reserved.iter().any(|it| it.span.overlaps(&span)), "{span} is reserved");
-            memory.push((span, number));
-        }
-        spis.extend(partition.spis.iter().map(|spi| spi.intid));
-        for span in &partition.mmio {
-            assert!(span.is_aligned(4096), "{span}");
-            assert!(!plan.board.ram.iter().any(|ram| ram.overlaps(span)), "{span} is RAM");
-            assert!(!plan.board.gic.frames().iter().any(|frame| frame.overlaps(span)), "{span} is the GIC's");
-            let low = |ipa| partita_model::addr::Pa(ipa);
-            let hidden = |entry: &partita_model::plan::Memory| {
-                PaSpan { base: low(entry.ipa.base.0), size: entry.ipa.size }.overlaps(span)
-            };
-            assert!(!partition.memory.iter().any(hidden), "{span} lies under guest RAM");
-            mmio.push((*span, number));
-        }
-        for piece in &partition.load.pieces {
-            let inside = partition.memory.iter().any(|entry| entry.ipa.contains_span(&piece.at));
-            assert!(inside, "{:?} lies outside the partition's memory", piece.at);
-        }
-    }
-    let count = cores.len();
-    cores.sort_unstable();
-    cores.dedup();
-    assert_eq!(cores.len(), count, "a core has two owners");
-    let count = spis.len();
-    spis.sort_unstable();
-    spis.dedup();
-    assert_eq!(spis.len(), count, "an SPI has two owners");
-    for spans in [&memory, &mmio] {
-        for (place, (span, _)) in spans.iter().enumerate() {
-            for (other, _) in spans.iter().skip(place + 1) {
-                assert!(!span.overlaps(other), "{span} and {other}");
-            }
-        }
-    }
 }

@@ -58,7 +58,7 @@ fn what_ends_a_sequence() {
     assert_eq!(background(b"a\x1b[31\x18m\x1b]title\x1ab\x1b\x18c\n"), "[linux] ambc\n");
     // In a string, other controls are part of it; BEL ends it.
     assert_eq!(background(b"\x1b]a\tb\x08c\x07x\n"), "[linux] x\n");
-    assert_eq!(focused(b"\x1b]a\x07\x07x"), "\x07[linux] x");
+    assert_eq!(focused(b"\x1b]a\x07\x07x"), "[linux] \x07x");
     // Characters of four bytes.
     assert_eq!(background("\u{1f600}\u{10348}\n".as_bytes()), "[linux] \u{1f600}\u{10348}\n");
     assert_eq!(background(b"\xf4\x90\x80\x80\xf5\n"), "[linux] ??\n");
@@ -80,6 +80,12 @@ fn the_cursor_goes_right_over_the_text() {
     // Not beyond the last column: there is no next line but by a newline or a character.
     let full = "x".repeat(WIDTH);
     assert_eq!(background(format!("{full}\x1b[3C\ry\n").as_bytes()), format!("[linux] y{}\n", &full[1..]));
+}
+
+#[test]
+fn a_bell_rings_behind_the_name() {
+    assert_eq!(focused(b"\x07\x07a\n\x07"), "[linux] \x07\x07a\n[linux] \x07");
+    assert_eq!(background(b"\x07a\x07\n"), "[linux] a\n");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! Tests of the virtual GIC, on a fake machine that behaves as IHI 0069 and IHI 0048 say.
 
-mod fake;
 mod flight;
 mod gicv2;
-mod machine;
 mod mirror;
 mod overflow;
 mod random;
 mod registers;
 mod sgi;
+
+use super::testing::fake;

@@ -1,0 +1,30 @@
+//! What a partition reaches: the mappings of its stage 2, of which nothing is left to whoever builds the tables.
+
+use alloc::vec::Vec;
+
+use super::{Gic, Partition, interface_pages};
+use crate::addr::{Ipa, IpaSpan};
+use crate::stage2::{Kind, Mapping};
+
+impl Partition {
+    /// All of its stage 2 on a board with this interrupt controller: its memory, and its devices at their own addresses.
+    #[must_use]
+    pub fn mappings(&self, gic: &Gic) -> Vec<Mapping> {
+        let memory = self.memory.iter().map(|memory| (memory.ipa, memory.pa, Kind::Memory));
+        let devices = self.mmio.iter().map(|span| {
+            let ipa = IpaSpan { base: Ipa(span.base.0), size: span.size };
+            (ipa, span.base, Kind::Device)
+        });
+        // The virtual CPU interface, where the guest takes it for the physical one. Nothing else of the controller.
+        let interface = match gic {
+            Gic::V2 { cpu, vcpu, .. } => {
+                let pages = interface_pages(vcpu);
+                let ipa = IpaSpan { base: Ipa(cpu.base.0), size: pages.size };
+                Some((ipa, pages.base, Kind::Device))
+            }
+            Gic::V3 { .. } => None,
+        };
+        let all = memory.chain(devices).chain(interface);
+        all.map(|(ipa, pa, kind)| Mapping { ipa, pa, kind }).collect()
+    }
+}
