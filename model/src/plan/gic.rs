@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use super::{ErrorKind, Gic, PlanError, Spi};
 use crate::addr::{PAGE, Pa, PaSpan};
 use crate::dt::{Index, Interrupt, Registers, cell, cells, number, value};
+use crate::gic::{DIST_SIZE, REDIST_SIZE};
 
 /// GICv3 and later.
 pub(super) const V3: &[&str] = &["arm,gic-v3"];
@@ -38,6 +39,13 @@ pub(super) fn gic(index: &Index<'_>) -> Result<Gic, PlanError> {
         let redists = redists.ok_or_else(|| {
             malformed(found, "reg", "the distributor and as many redistributor regions as said")
         })?;
+        if !has_frames(dist, redists) {
+            return Err(malformed(
+                found,
+                "reg",
+                "the distributor and the redistributors, in frames of 64 KiB",
+            ));
+        }
         let stride = match node.and_then(|node| value(node, "redistributor-stride")) {
             None => 0,
             // A redistributor is two or four 64 KiB frames, possibly with gaps (IHI 0069, 12.10).
@@ -64,6 +72,13 @@ pub(super) fn gic(index: &Index<'_>) -> Result<Gic, PlanError> {
         "/",
         ErrorKind::BoardLacks("usable interrupt controller (arm,gic-v3 or arm,gic-400)"),
     ))
+}
+
+/// Whether GICv3's frames are there whole: a distributor of 64 KiB, and regions of redistributors, each of which has two such
+/// frames (IHI 0069, 12.8 and 12.10). EL2 maps what the tree says, and reaches all of it.
+fn has_frames(dist: &PaSpan, redists: &[PaSpan]) -> bool {
+    let starts = redists.iter().chain([dist]).all(|frame| frame.base.0.is_multiple_of(PAGE));
+    starts && dist.size >= DIST_SIZE && redists.iter().all(|region| region.size >= REDIST_SIZE)
 }
 
 /// Whether GICv2's frames are what EL2 and stage 2 can map: the virtual CPU interface is mapped to guests in the

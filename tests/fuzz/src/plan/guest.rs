@@ -76,9 +76,14 @@ fn given(plan: &Plan, partition: &Partition) -> Given {
 struct Cells(usize, usize);
 
 impl Cells {
+    /// A node's own, or the defaults (Devicetree Specification, 2.3.5). The crate's function for it panics at values that
+    /// are no cell, which a device may bring along from the board's tree.
     fn of(node: &FdtNode<'_, '_>) -> Self {
-        let cells = node.cell_sizes();
-        Self(cells.address_cells, cells.size_cells)
+        let cell = |name, default| {
+            let value = node.property(name).and_then(|property| property.value.try_into().ok());
+            value.map_or(default, u32::from_be_bytes) as usize
+        };
+        Self(cell("#address-cells", 2), cell("#size-cells", 1))
     }
 }
 
@@ -92,7 +97,7 @@ type Window = (u64, u64, u64);
 /// A property's entries of base and size, in the parent's cells. Wider ones than a number holds are none of ours.
 fn regions(node: &FdtNode<'_, '_>, Cells(address, size): Cells) -> Vec<(u64, u64)> {
     let value = node.property("reg").map_or(&[][..], |property| property.value);
-    if address == 0 || address > 2 || size == 0 || size > 2 {
+    if !(1..=2).contains(&address) || !(1..=2).contains(&size) {
         return Vec::new();
     }
     let entries = value.chunks_exact(4 * (address + size));
@@ -127,8 +132,11 @@ fn below(bus: &FdtNode<'_, '_>, cells: Cells, windows: &[Vec<Window>], given: &G
 }
 
 fn parse_ranges(value: &[u8], own: Cells, parent: Cells) -> Vec<Window> {
+    if [own.0, own.1, parent.0].iter().any(|cells| !(1..=2).contains(cells)) {
+        return Vec::new();
+    }
     let (child, up, size) = (4 * own.0, 4 * parent.0, 4 * own.1);
-    let entries = value.chunks_exact((child + up + size).max(1));
+    let entries = value.chunks_exact(child + up + size);
     entries
         .map(|entry| {
             (number(&entry[..child]), number(&entry[child..child + up]), number(&entry[child + up..]))
