@@ -1,4 +1,5 @@
 //! What a plan gives and what it says about it, on QEMU virt's tree with a few devices more.
+#![cfg(not(miri))] // they start dtc
 
 mod common;
 
@@ -85,7 +86,7 @@ fn a_clock_is_fixed_once_and_not_given_too() {
 }
 
 const BUS: &str = "outer { compatible = \"simple-bus\"; #address-cells = <1>; #size-cells = <1>;
-    ranges = <0x0 0x0 0x9100000 0x100000>; inner@0 { compatible = \"vendor,inner\"; reg = <0x0 0x1000>; }; };";
+    ranges = <0x0 0x0 0x9100000 0x100000>; inner@0 { compatible = \"arm,pl031\"; reg = <0x0 0x1000>; }; };";
 
 #[test]
 fn what_comes_with_a_bus_is_not_named_again() {
@@ -93,6 +94,35 @@ fn what_comes_with_a_bus_is_not_named_again() {
         assert_eq!(
             plan(BUS, &format!("devices = {devices};")).unwrap_err(),
             "/partitions/guest: devices: \"/outer/inner@0\" (it comes with \"/outer\") is named twice; remove one"
+        );
+    }
+}
+
+/// What is disabled below a device comes along as it is, and nothing is asked of it.
+#[test]
+fn a_disabled_part_may_be_anything() {
+    let with = |status: &str| {
+        plan(
+            &BUS.replace(
+                "reg = <0x0 0x1000>;",
+                &format!("reg = <0x0 0x1000>; interrupts = <1 5 4>; {status}"),
+            ),
+            "devices = \"/outer\";",
+        )
+    };
+    assert!(with("").unwrap_err().contains("/outer/inner@0"), "a private interrupt");
+    assert_eq!(with("status = \"disabled\";").unwrap().partitions[0].devices.len(), 1);
+}
+
+#[test]
+fn the_way_through_a_bus_must_be_whole() {
+    let with = |ranges: &str| plan(&BUS.replace("0x100000>", ranges), "devices = \"/outer/inner@0\";");
+    assert!(with("0x100000>").is_ok() && with("0x1000>").is_ok());
+    for bad in ["0x100000 0x5>", "0x800>", "0x100000>, <0x0>"] {
+        let words = with(bad).unwrap_err();
+        assert!(
+            words.contains("reg of /outer/inner@0") || words.contains("/outer/inner@0"),
+            "{bad}: {words}"
         );
     }
 }

@@ -307,7 +307,7 @@ fn golden() {
     }
 }
 
-/// Disjoint mappings in a space of 41 bits, with alignments that give all three leaf sizes.
+/// Disjoint mappings in a space of 41 bits, with alignments that give all three leaf sizes, none of more than 2048 leaves.
 fn mappings() -> impl Strategy<Value = Vec<Mapping>> {
     let aligned = (0_u64..1 << 18, prop_oneof![Just(12), Just(20), Just(21), Just(30)]);
     let one = (0_u64..0x800, 1_u64..600, aligned, any::<bool>(), prop_oneof![Just(12), Just(21), Just(30)]);
@@ -315,10 +315,16 @@ fn mappings() -> impl Strategy<Value = Vec<Mapping>> {
         let mut at = 0_u64;
         let mut all = Vec::new();
         for (gap, pages, (pa, shift), device, unit) in list {
+            let leaf = 1_u64
+                << match unit.min(shift) {
+                    20 => 12,
+                    other => other,
+                };
             let unit: u64 = 1 << unit;
             let base =
                 at.next_multiple_of(unit) + (gap & 7) * unit + if gap & 0x400 != 0 { 0x1000 } else { 0 };
             let size = if unit == 1 << 30 { unit * (pages & 3) + 0x1000 } else { unit * pages };
+            let size = size.min(2048 * leaf);
             if base + size > 1 << 41 {
                 break;
             }

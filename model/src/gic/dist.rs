@@ -24,11 +24,11 @@ impl Vgic {
             Version::V3 => registers::DISTRIBUTOR,
         };
         let Some((register, byte)) = registers::decode(rows, offset, access.width) else { return 0 };
-        // With affinity routing word 0 belongs to the redistributors and is zero here; GICv2's is banked.
+        // GICv2's word 0 is banked. With affinity routing it belongs to the redistributors: no shared word has that number, so
+        // it is zero here.
         let word = |index: u64| match (index, self.version) {
-            (0, Version::V3) => None,
-            (0, Version::V2) => Some(Word::Private(ctx.vcpu)),
-            _ => Some(Word::Shared(index as usize)),
+            (0, Version::V2) => Word::Private(ctx.vcpu),
+            _ => Word::Shared(index as usize),
         };
         match register {
             Register::DistControl => self.dist_control(access.write, ctx),
@@ -40,15 +40,9 @@ impl Vgic {
             Register::SendSgi => self.send_access(access.write, ctx),
             Register::ClearSgi => self.sgi_sources_access(byte, access, false, ctx),
             Register::SetSgi => self.sgi_sources_access(byte, access, true, ctx),
-            Register::Word(register) => {
-                word(byte / 4).map_or(0, |word| self.word_access(word, register, access.write, ctx))
-            }
-            Register::Priority => {
-                word(byte / 32).map_or(0, |word| self.priority_access(word, byte % 32, access, ctx))
-            }
-            Register::Config => {
-                word(byte / 8).map_or(0, |word| self.config_access(word, byte % 8, access.write, ctx))
-            }
+            Register::Word(register) => self.word_access(word(byte / 4), register, access.write, ctx),
+            Register::Priority => self.priority_access(word(byte / 32), byte % 32, access, ctx),
+            Register::Config => self.config_access(word(byte / 8), byte % 8, access.write, ctx),
             _ => 0,
         }
     }

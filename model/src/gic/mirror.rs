@@ -41,8 +41,8 @@ impl Mirror {
     /// The word at this offset, if it is here.
     #[must_use]
     pub fn read(&self, offset: u64) -> Option<u32> {
-        let index =
-            usize::try_from(offset / 4).ok().filter(|index| *index < WORDS && offset.is_multiple_of(4))?;
+        let index = usize::try_from(offset / 4).ok().filter(|_| offset.is_multiple_of(4))?;
+        // Behind the page there are no such bits.
         let known = self.0.get(WORDS + index / 32)?.load(Ordering::Relaxed) & 1 << (index % 32) != 0;
         known.then(|| self.0.get(index).map_or(0, |word| word.load(Ordering::Relaxed)))
     }

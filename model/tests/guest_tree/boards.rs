@@ -33,8 +33,17 @@ pub fn dtc(arguments: &[&str], input: &[u8]) -> (Vec<u8>, String) {
 
 /// A board's tree, from its source in model/tests/data.
 pub fn host(name: &str) -> DeviceTree {
-    let source = std::fs::read(file(&format!("data/{name}.dts"))).expect("the board's source");
-    let (blob, _) = dtc(&["-q", "-I", "dts", "-O", "dtb"], &source);
+    changed(name, &[])
+}
+
+/// The same with parts of its source replaced.
+pub fn changed(name: &str, changes: &[(&str, &str)]) -> DeviceTree {
+    let mut source = std::fs::read_to_string(file(&format!("data/{name}.dts"))).expect("the board's source");
+    for (from, to) in changes {
+        assert!(source.contains(from), "{from} is not in {name}.dts");
+        source = source.replacen(from, to, 1);
+    }
+    let (blob, _) = dtc(&["-q", "-I", "dts", "-O", "dtb"], source.as_bytes());
     DeviceTree::from_fdt(&Fdt::new(&blob).expect("dtc writes trees"))
 }
 

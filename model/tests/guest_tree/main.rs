@@ -4,6 +4,7 @@
 
 mod agree;
 mod boards;
+mod follows;
 mod golden;
 mod reader;
 mod refused;

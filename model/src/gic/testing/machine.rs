@@ -61,6 +61,9 @@ pub struct Machine {
     pub kicks: u32,
     /// GICv2: private registers are banked.
     pub banked: bool,
+    /// An SPI of which to note whether it is enabled at each operation on another core's list registers; the notes.
+    pub watch: Option<u32>,
+    pub watched: Vec<bool>,
 }
 
 impl Machine {
@@ -189,7 +192,13 @@ impl Hw for Physical {
             vcpu != self.1 && self.0.borrow().online[vcpu],
             "remote operation on oneself or a vCPU that is off"
         );
-        self.0.borrow_mut().cores[vcpu].remotes += 1;
+        let mut machine = self.0.borrow_mut();
+        machine.cores[vcpu].remotes += 1;
+        if let Some(watch) = machine.watch {
+            let enabled = machine.spis[watch as usize].enabled;
+            machine.watched.push(enabled);
+        }
+        drop(machine);
         assert_eq!(Op::from_bits(u64::from(op)), op);
         let state = perform(op, &mut Lrs(Rc::clone(&self.0), vcpu));
         State::from(u64::from(state))

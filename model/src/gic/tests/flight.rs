@@ -4,11 +4,11 @@ use super::super::{REDIST_SIZE, lr};
 use super::fake::World;
 
 const SGI_BASE: u64 = 0x1_0000;
-const LEVEL: u32 = 34;
-const EDGE: u32 = 35;
+pub(super) const LEVEL: u32 = 34;
+pub(super) const EDGE: u32 = 35;
 
 /// Two vCPUs, everything enabled, priorities 0x80, SPIs routed to `target`.
-fn world(target: u64) -> World {
+pub(super) fn world(target: u64) -> World {
     let mut world = World::new(2, 4);
     world.online(1);
     world.write(0, 3);
@@ -25,11 +25,11 @@ fn world(target: u64) -> World {
     world
 }
 
-fn valid(world: &World, vcpu: usize) -> Vec<u64> {
+pub(super) fn valid(world: &World, vcpu: usize) -> Vec<u64> {
     world.machine.borrow().cores[vcpu].lrs.iter().copied().filter(|image| lr::is_valid(*image)).collect()
 }
 
-fn raise(world: &mut World, intid: u32) {
+pub(super) fn raise(world: &mut World, intid: u32) {
     world.input(0, intid, true);
     if intid == EDGE {
         world.input(0, intid, false);
@@ -99,6 +99,8 @@ fn groups_gate_delivery() {
     world.write(0, 3);
     world.write(0x84, 0xffff_ffff);
     assert_eq!(valid(&world, 0), [0x7080_0023_0000_0023], "a pending one follows its group");
+    world.write(0x84, !(1 << 3));
+    assert_eq!(valid(&world, 0), [0x6080_0023_0000_0023], "to either");
 }
 
 #[test]
@@ -284,8 +286,8 @@ fn rerouting_moves_what_is_pending() {
         assert_eq!((world.ack(to), world.ack(from)), (None, Some(intid)));
         world.input(0, intid, false);
         world.eoi(from);
-        // Nowhere: it stays pending, and comes when there is a place.
-        world.dist(0, router, 8, Some(0x100));
+        // Nowhere (the first number that no vCPU has): it stays pending, and comes when there is a place.
+        world.dist(0, router, 8, Some(2));
         raise(&mut world, intid);
         assert_eq!((world.ack(to), world.ack(from)), (None, None));
         assert_eq!(world.read(0x204), 1 << (intid % 32));
@@ -346,13 +348,37 @@ fn cpu_off_gives_everything_back() {
 
 #[test]
 fn cpu_off_rehomes_what_may_go_anywhere() {
+    for intid in [EDGE, 33] {
+        let mut world = world(0);
+        world.dist(1, 0x6000 + 8 * u64::from(intid), 8, Some(1 << 31));
+        raise(&mut world, intid);
+        assert_eq!(valid(&world, 1).len(), 1);
+        world.offline(1);
+        world.quiesce();
+        assert_eq!(world.ack(0), Some(intid));
+    }
+}
+
+/// What was sent and waited for in one life is not there in the next.
+#[test]
+fn reset_forgets_sgis() {
     let mut world = world(0);
-    world.dist(1, 0x6000 + 8 * u64::from(EDGE), 8, Some(1 << 31));
-    raise(&mut world, EDGE);
-    assert_eq!(valid(&world, 1).len(), 1);
-    world.offline(1);
+    world.redist(0, REDIST_SIZE + SGI_BASE + 0x180, 4, Some(1 << 5));
+    world.shared.send(0, 1 << 1 | 5 << 24, super::super::SgiRegister::Sgi1r);
     world.quiesce();
-    assert_eq!(world.ack(0), Some(EDGE));
+    assert_eq!(world.redist(0, REDIST_SIZE + SGI_BASE + 0x200, 4, None), 1 << 5, "pending while disabled");
+    world.offline(1);
+    world.offline(0);
+    world.reset();
+    world.online(0);
+    world.online(1);
+    assert_eq!(world.redist(0, REDIST_SIZE + SGI_BASE + 0x200, 4, None), 0);
+    world.write(0, 3);
+    for vcpu in 0..2 {
+        world.redist(0, vcpu * REDIST_SIZE + SGI_BASE + 0x100, 4, Some(0xffff_ffff));
+    }
+    world.quiesce();
+    assert_eq!((world.ack(0), world.ack(1)), (None, None));
 }
 
 #[test]

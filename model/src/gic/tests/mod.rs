@@ -7,5 +7,6 @@ mod overflow;
 mod random;
 mod registers;
 mod sgi;
+mod written;
 
 use super::testing::fake;

@@ -1,6 +1,6 @@
 //! More interrupts than list registers.
 
-use super::super::{Control, SgiRegister, lr};
+use super::super::{Control, REDIST_SIZE, SgiRegister, lr};
 use super::fake::World;
 
 const SGI_BASE: u64 = 0x1_0000;
@@ -155,6 +155,114 @@ fn deactivation_on_another_core() {
     world.dir(1, 0);
     assert!(!world.machine.borrow().spis[35].active);
     assert_eq!(world.read(0x304), 0);
+}
+
+/// Two vCPUs with one list register each; SPIs go to vCPU 1.
+fn narrow() -> World {
+    let mut world = world(2, 1);
+    world.online(1);
+    for intid in 0..96 {
+        let value = Some(0x10 + 8 * (intid % 16));
+        if intid < 32 {
+            world.redist(0, REDIST_SIZE + SGI_BASE + 0x400 + intid, 1, value);
+        } else {
+            world.dist(0, 0x6000 + 8 * intid, 8, Some(1));
+        }
+    }
+    world.redist(0, REDIST_SIZE + SGI_BASE + 0x100, 4, Some(0xffff_ffff));
+    world.quiesce();
+    world
+}
+
+/// An active interrupt and one that preempted it, with one list register between them: the first is outside.
+fn nested(world: &mut World, vcpu: usize, outer: u32, inner: u32) {
+    for intid in [outer, inner] {
+        world.input(vcpu, intid, true);
+        world.quiesce();
+        assert_eq!(world.ack(vcpu), Some(intid));
+        world.input(vcpu, intid, false);
+        world.quiesce();
+    }
+}
+
+#[test]
+fn a_core_that_goes_off_leaves_what_was_outside() {
+    let mut world = narrow();
+    nested(&mut world, 1, 63, 36);
+    world.input(0, 35, true);
+    world.input(0, 35, false);
+    world.quiesce();
+    world.offline(1);
+    world.quiesce();
+    assert_eq!(
+        (world.read(0x304), world.read(0x204)),
+        (1 << 31 | 1 << 4, 1 << 3),
+        "active stays so, pending too"
+    );
+    world.dist(0, 0x6000 + 8 * 35, 8, Some(0));
+    world.quiesce();
+    assert_eq!(world.ack(0), Some(35));
+}
+
+#[test]
+fn what_is_outside_of_one_core_is_not_anothers() {
+    for (vcpu, other) in [(0, 1), (1, 0)] {
+        let mut world = narrow();
+        nested(&mut world, vcpu, 30, 27);
+        let active = |world: &mut World, vcpu: usize| {
+            world.redist(0, vcpu as u64 * REDIST_SIZE + SGI_BASE + 0x300, 4, None) as u32
+        };
+        assert_eq!((active(&mut world, vcpu), active(&mut world, other)), (1 << 27 | 1 << 30, 0));
+        world.redist(0, other as u64 * REDIST_SIZE + SGI_BASE + 0x380, 4, Some(1 << 30));
+        assert_eq!(active(&mut world, vcpu), 1 << 27 | 1 << 30, "another core's own");
+        world.redist(0, vcpu as u64 * REDIST_SIZE + SGI_BASE + 0x380, 4, Some(1 << 30));
+        assert_eq!(active(&mut world, vcpu), 1 << 27);
+        // Nothing is outside any more, and that core knows.
+        world.quiesce();
+        assert!(world.shared.fast_path_allowed(vcpu));
+        assert!(!world.machine.borrow().cores[vcpu].control.contains(Control::LRENPIE));
+    }
+}
+
+#[test]
+fn a_core_from_which_the_last_waiting_one_is_taken_is_fast_again() {
+    let mut world = narrow();
+    for intid in [35, 36] {
+        world.input(0, intid, true);
+        world.quiesce();
+    }
+    assert!(!world.shared.fast_path_allowed(1));
+    world.write(0x184, 1 << 4);
+    world.quiesce();
+    assert!(world.shared.fast_path_allowed(1));
+    assert_eq!(world.machine.borrow().cores[1].control & Control::NPIE, Control::empty());
+}
+
+/// An emulated device's interrupt that has to leave its list register waits as what it was: a line or an edge.
+#[test]
+fn a_displaced_one_is_what_it_was() {
+    let mut world = world(1, 1);
+    world.input(0, 33, true);
+    world.quiesce();
+    sgis(&mut world, 1);
+    world.input(0, 33, false);
+    assert_eq!(world.ack(0), Some(0), "0x10 before 0x18");
+    world.eoi(0);
+    world.quiesce();
+    assert_eq!(world.ack(0), None, "its line fell while it waited");
+    for _ in 0..2 {
+        world.input(0, 70, true);
+        world.input(0, 70, false);
+        world.quiesce();
+        world.input(0, 36, true);
+        world.input(0, 36, false);
+        world.quiesce();
+        for expected in [Some(36), Some(70), None] {
+            assert_eq!(world.ack(0), expected);
+            world.eoi(0);
+            world.quiesce();
+        }
+    }
 }
 
 #[test]
