@@ -22,7 +22,7 @@ use crate::muster::Stayed;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
-use crate::{board, cache, console, early, gic, heap, muster, power, print, relocate, uart};
+use crate::{board, cache, console, early, gic, heap, muster, power, print, relocate, uart, weaken};
 
 type Refusal = Box<dyn core::error::Error>;
 
@@ -107,6 +107,7 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     if let Some(uart) = &uart {
         uart::init(tables.add_device(uart.span), uart.kind);
     }
+    weaken::init(&firmware)?;
     let manager = Board::power(&firmware);
     if let Some(manager) = &manager {
         power::set_manager(tables.add_device(manager.span));

@@ -61,6 +61,18 @@
 3:	pick8	\leaf, \then, 24, 25, 26, 27, 28, 29, 30, 31
 .endm
 
+// In a test build (weaken.rs), and with this guard removed, the instruction. Changes x<scratch> and the flags.
+.macro if_removed guard, scratch, instruction:vararg
+	.if	{weaken}
+	adrp	x\scratch, WEAKENED
+	ldrb	w\scratch, [x\scratch, :lo12:WEAKENED]
+	cmp	w\scratch, #\guard
+	b.ne	.Lkept_\@
+	\instruction
+.Lkept_\@:
+	.endif
+.endm
+
 // Synchronous exits: PSCI_VERSION and SMCCC_VERSION, a GICv3's SGI to one virtual CPU, loads of mirrored registers.
 // Bit 26 alone tells an SMC from an HVC.
 .equ	ESR_HVC, 0x16 << 26 | 1 << 25		// HVC #0 from AArch64 (DDI 0487, ESR_EL2)
@@ -183,6 +195,10 @@ mirrored:
 	ldp	x3, x1, [x1, #CORE_SGI_FRAME]
 	sub	x3, x0, x3
 	lsr	x3, x3, #12
+	if_removed {fast_mirror_page}, 2, mov x3, xzr
+	.if	{weaken}
+	mrs	x2, esr_el2
+	.endif
 	cbnz	x3, slow_sync
 1:	and	x0, x0, #0xfff			// frames are aligned to pages
 	tst	x0, #3
@@ -245,6 +261,7 @@ sgi_value:
 	back
 // To one other: its bit, then its doorbell.
 sgi_to_another:
+	if_removed {fast_sgi_affinity}, 2, and x3, x3, #0xffff
 	lsr	x2, x3, #16
 	cbnz	x2, slow_sync
 	cbz	x3, slow_sync
@@ -253,10 +270,11 @@ sgi_to_another:
 	b.ne	slow_sync			// more than one
 	rbit	x3, x3
 	clz	x3, x3				// whose
+	if_removed {fast_sgi_peer}, 2, b 2f
 	ldr	x2, [x1, #CORE_PEERS + 8]
 	cmp	x3, x2
 	b.hs	slow_sync			// nobody's
-	stp	x4, x5, [sp, #32]
+2:	stp	x4, x5, [sp, #32]
 	ldr	x2, [x1, #CORE_PEERS]
 	add	x2, x2, x3, lsl #{peer_bits}
 	ldp	x2, x4, [x2]			// block, doorbell

@@ -1,6 +1,7 @@
 //! A partition's beginning and end, on its own cores.
 
 use partita_model::lifecycle::Cause;
+use partita_model::weaken::{Guard, removed};
 use spin::mutex::SpinMutexGuard;
 
 use crate::core::Core;
@@ -13,7 +14,8 @@ use crate::{cache, console, power};
 pub fn load(core: &mut Core) {
     let partition = core.partition;
     let first = partition.lock(core.vcpu).loads == 0;
-    for memory in partition.memory.iter().filter(|_| partition.image.clear_first || !first) {
+    let clear = |first: bool| (partition.image.clear_first || !first) && !removed(Guard::MemoryClear);
+    for memory in partition.memory.iter().filter(|_| clear(first)) {
         core.window.each(memory.physical(), |bytes, _| {
             cache::clear(bytes.as_mut_ptr() as usize, bytes.len());
         });

@@ -34,6 +34,7 @@ mod trap;
 mod traps;
 mod uart;
 mod vectors;
+mod weaken;
 mod window;
 
 use ::core::arch::global_asm;

@@ -12,6 +12,7 @@ use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, REDIST_SIZE, Spi, Vgic
 use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
 use partita_model::psci::Start;
 use partita_model::stage2::{self, Shape, Tables};
+use partita_model::weaken::{Guard, removed};
 
 use crate::core::Core;
 use crate::gic::{self, Found};
@@ -20,7 +21,7 @@ use crate::layout::{self, PAGE};
 use crate::mmu::Stage1;
 use crate::partition::{Image, Partition, Setup, Vcpu};
 use crate::status;
-use crate::traps;
+use crate::{traps, weaken};
 
 /// What the first core found of the machine.
 #[derive(Debug)]
@@ -73,7 +74,7 @@ pub fn partition(
         _ => None,
     };
     let frames = gic_frames(&plan.board.gic, wanted.cpus.len());
-    let (root, shape) = stage2_tables(&plan.board.gic, wanted)?;
+    let (root, shape) = stage2_tables(plan, wanted)?;
     let highest = wanted.spis.iter().map(|spi| spi.intid).max().unwrap_or(31);
     let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
     let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
@@ -90,7 +91,7 @@ pub fn partition(
                 Console::Shared { base, intid } => Some((Span { base, size: PAGE as u64 }, intid)),
                 _ => None,
             },
-            vttbr: root.0 | (number as u64 + 1) << 48,
+            vttbr: root.0 | (if removed(Guard::Vmid) { 0 } else { number as u64 } + 1) << 48,
             vtcr: stage2::vtcr(&shape, traps::pa_bits()),
             image: image(wanted, bundle, generated.as_ref()),
         };
@@ -100,8 +101,8 @@ pub fn partition(
     })
 }
 
-fn stage2_tables(gic: &plan::Gic, wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {
-    let mappings = wanted.mappings(gic);
+fn stage2_tables(plan: &Plan, wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {
+    let mappings = weaken::mappings(plan, wanted, wanted.mappings(&plan.board.gic));
     let top = mappings.iter().map(|mapping| mapping.ipa.end()).max().unwrap_or(Ipa(0));
     let shape = Shape::for_top(top, traps::pa_bits())?;
     let root = stage2::build(&mut Heap, &shape, &mappings)?;
@@ -115,7 +116,8 @@ fn gic_frames(gic: &plan::Gic, vcpus: usize) -> (IpaSpan, IpaSpan) {
         plan::Gic::V2 { dist, .. } => (span(dist.base.0, DIST_SIZE_V2), span(0, 0)),
         plan::Gic::V3 { dist, redists, .. } => {
             let first = redists.first().map_or(0, |region| region.base.0);
-            (span(dist.base.0, DIST_SIZE), span(first, REDIST_SIZE * vcpus as u64))
+            let frames = vcpus + usize::from(removed(Guard::GicRedistributor));
+            (span(dist.base.0, DIST_SIZE), span(first, REDIST_SIZE * frames as u64))
         }
     }
 }
@@ -182,6 +184,9 @@ pub fn core(
         stage1.add_arena(machine.shared);
         stage1.add_stack();
         let window = stage1.add_window();
+        if removed(Guard::El2Memory) {
+            stage1.add_read_only(layout::REDISTS, partition.memory[0].physical());
+        }
         for &frame in &machine.gic.frames {
             stage1.add_device(frame);
         }

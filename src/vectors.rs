@@ -6,6 +6,7 @@ use core::arch::global_asm;
 use partita_abi::{psci, smccc};
 use partita_model::gic::{Block, Mirror};
 use partita_model::lifecycle::exits::Kind;
+use partita_model::weaken::Guard;
 
 use crate::core::{Core, Peer};
 use crate::gic::DOORBELL;
@@ -38,6 +39,10 @@ global_asm!(
     exit_psci = const 8 * Kind::Psci as usize,
     exit_hvc = const 8 * Kind::Hvc as usize,
     doorbell = const DOORBELL,
+    weaken = const cfg!(feature = "weaken") as usize,
+    fast_sgi_affinity = const Guard::FastSgiAffinity as usize + 1,
+    fast_sgi_peer = const Guard::FastSgiPeer as usize + 1,
+    fast_mirror_page = const Guard::FastMirrorPage as usize + 1,
     psci_version = const psci::VERSION,
     psci_version_major = const psci::VERSION_1_1 >> 16,
     psci_version_minor = const psci::VERSION_1_1 & 0xffff,

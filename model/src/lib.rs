@@ -26,3 +26,4 @@ pub mod smccc;
 pub mod stage2;
 pub mod syndrome;
 pub mod sysreg;
+pub mod weaken;

@@ -52,6 +52,11 @@ impl Taken {
         Self(raw as u32)
     }
 
+    /// What the vectors read.
+    pub fn raw(self) -> u64 {
+        self.0.into()
+    }
+
     /// Its INTID.
     pub fn intid(self) -> u32 {
         // GICC_IAR.CPUID is in bits 12..10 (IHI 0048, 4.4.4); GICv3 has 24 bits of INTID.

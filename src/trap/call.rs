@@ -9,6 +9,7 @@ use crate::core::Core;
 use crate::{life, power};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
+use partita_model::weaken::{Guard, removed};
 
 /// Answers a call; ELR_EL2 is past the instruction.
 pub fn call(core: &mut Core, frame: &mut Frame, immediate: u16) {
@@ -54,6 +55,7 @@ fn psci(core: &mut Core, frame: &mut Frame) {
                 None => frame.x[0] = 0,
             }
         }
+        Outcome::SystemOff if removed(Guard::PsciSystemOff) => power::off(),
         Outcome::SystemOff => life::stop(core, Cause::SystemOff),
         Outcome::SystemReset => life::stop(core, Cause::SystemReset),
     }

@@ -1,11 +1,12 @@
 //! Aborts: accesses to emulated devices, and strays.
 
-use aarch64_cpu::registers::{FAR_EL2, HPFAR_EL2, SCTLR_EL1, SPSR_EL2};
+use aarch64_cpu::registers::{ELR_EL2, FAR_EL2, HPFAR_EL2, SCTLR_EL1, SPSR_EL2};
 use partita_model::addr::Ipa;
 use partita_model::gic;
 use partita_model::syndrome::inject::Exception;
 use partita_model::syndrome::{Abort, Access, Mmio};
-use tock_registers::interfaces::Readable;
+use partita_model::weaken::{Guard, removed};
+use tock_registers::interfaces::{Readable, Writeable};
 
 use super::{Frame, inject, skip};
 use crate::core::Core;
@@ -28,12 +29,20 @@ pub fn data_abort(core: &mut Core, frame: &mut Frame, abort: Abort) {
         }
     }
     core.count(Kind::Other);
+    let decodable = matches!(abort.access(), Access::Mmio(_));
+    if removed(if decodable { Guard::AbortData } else { Guard::AbortUndecodable }) {
+        return skip();
+    }
     inject::exception(core, Exception::DataAbort { cause: abort, far: FAR_EL2.get() });
 }
 
 /// An instruction abort: the guest fetched from where it has no memory.
-pub fn instruction_abort(core: &mut Core, abort: Abort) {
+pub fn instruction_abort(core: &mut Core, frame: &Frame, abort: Abort) {
     core.count(Kind::Other);
+    if removed(Guard::AbortFetch) {
+        // As if a return had been there.
+        return ELR_EL2.set(frame.get(30));
+    }
     inject::exception(core, Exception::InstructionAbort { cause: abort, far: FAR_EL2.get() });
 }
 

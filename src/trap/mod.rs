@@ -12,6 +12,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, SPSR_EL2};
 use partita_model::syndrome::{Trap, inject::Exception};
+use partita_model::weaken::{Guard, removed};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
@@ -62,7 +63,7 @@ extern "C" fn trap_sync(frame: &mut Frame) {
             call::call(core, frame, immediate);
         }
         Trap::DataAbort(abort) => memory::data_abort(core, frame, abort),
-        Trap::InstructionAbort(abort) => memory::instruction_abort(core, abort),
+        Trap::InstructionAbort(abort) => memory::instruction_abort(core, frame, abort),
         Trap::SysReg(access) => system::access(core, frame, &access),
         Trap::Wfx { .. } => skip(),
         Trap::SError(_) => serror(core),
@@ -139,10 +140,19 @@ extern "C" fn trap_serror(_frame: &mut Frame) {
 /// AArch32 is hidden and EL1 is AArch64 (HCR_EL2.RW), but EL1 may have entered AArch32 at EL0 on a core that has it,
 /// by an exception return that the architecture does not let EL2 refuse. Such a partition is stopped.
 #[unsafe(no_mangle)]
-extern "C" fn trap_aarch32(_frame: &mut Frame) {
+extern "C" fn trap_aarch32(frame: &mut Frame) {
+    if removed(Guard::Aarch32Stop) {
+        return as_from_aarch64(frame);
+    }
     // SAFETY: once per exit, here.
     let core = unsafe { Core::current() };
     life::stop(core, Cause::UnexpectedException)
+}
+
+/// What a test build without the guard does: the exception counts as any other.
+fn as_from_aarch64(frame: &mut Frame) {
+    let taken = controller().acknowledge();
+    if taken.is_special() { trap_sync(frame) } else { trap_irq(frame, taken.raw()) }
 }
 
 /// An exception taken from EL2: a defect of the hypervisor itself.

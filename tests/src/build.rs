@@ -70,11 +70,35 @@ pub fn counter() -> PathBuf {
     target().join("debug/libpartita_counter.so")
 }
 
-/// A guest as a flat binary: its segments in the order of their addresses, without the zeros at the end.
+/// The hypervisor from which a guard can be taken away, as an Image: in a folder of its own, so that it is never taken
+/// for the other one.
+pub fn weakened() -> PathBuf {
+    static IMAGE: OnceLock<PathBuf> = OnceLock::new();
+    let make = || {
+        let folder = root().join("target/weaken");
+        let place = folder.to_str().expect("the project's path is text");
+        let what = ["-p", "partita", "--features", "weaken", "--target-dir", place];
+        cargo(&[&["build", "-q", "--locked", "--release", "--target", TARGET], &what[..]].concat());
+        let image = folder.join("partita-image");
+        // Several processes may write the same: whole, or not at all.
+        let new = tempfile::NamedTempFile::new_in(&folder).expect("target/ takes files");
+        std::fs::write(new.path(), flat(&folder.join(TARGET).join("release/partita")))
+            .expect("target/ takes files");
+        new.persist(&image).expect("target/ takes files");
+        image
+    };
+    IMAGE.get_or_init(make).clone()
+}
+
+/// A guest as a flat binary.
 pub fn guest(program: &str) -> Vec<u8> {
     partita();
-    let path = target().join(TARGET).join("release").join(program);
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    flat(&target().join(TARGET).join("release").join(program))
+}
+
+/// An ELF file's segments in the order of their addresses, without the zeros at the end.
+fn flat(path: &Path) -> Vec<u8> {
+    let bytes = std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let elf = ElfFile64::<Endianness>::parse(&*bytes).expect("a guest is an ELF file");
     let endian = elf.endian();
     let loads = || elf.elf_program_headers().iter().filter(|segment| segment.p_type(endian) == PT_LOAD);

@@ -3,6 +3,7 @@
 //!
 //! Tests do with it what a user would do at a shell. They never look into the tool or the hypervisor.
 
+pub mod attack;
 mod build;
 mod bundle;
 mod console;

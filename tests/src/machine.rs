@@ -158,9 +158,14 @@ impl Machine {
     }
 
     /// Lets [`Running::debugger`] look into it. To be said last: QEMU's own arguments end the tool's.
-    pub fn debugged(mut self) -> Machine {
+    pub fn debugged(self) -> Machine {
+        self.args(&["--"]).stub()
+    }
+
+    /// The same for QEMU itself.
+    pub fn stub(mut self) -> Machine {
         let socket = self.folder.path().join(SOCKET);
-        self.command.args(["--", "-gdb"]).arg(format!("unix:{},server=on,wait=off", socket.display()));
+        self.command.arg("-gdb").arg(format!("unix:{},server=on,wait=off", socket.display()));
         self
     }
 
@@ -236,6 +241,26 @@ impl Running {
         if !self.console.wait(self.deadline, found) {
             self.now().fail(&format!("{what}: not so"));
         }
+    }
+
+    /// Waits until `found` likes what is on the console, until there will be no more, or until the time is over. Whether it
+    /// does.
+    pub fn watch(&mut self, found: impl Fn(&str) -> bool) -> bool {
+        self.console.wait(self.deadline, found)
+    }
+
+    /// Waits until it has ended, or until the time is over: its exit status.
+    pub fn wait_end(&mut self) -> Option<i32> {
+        let in_time = self.console.wait_closed(self.deadline);
+        // It closes its console just before it ends.
+        let end = Instant::now() + GRACE;
+        while in_time && Instant::now() < end {
+            if let Ok(Some(status)) = self.child.try_wait() {
+                return status.code();
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        None
     }
 
     /// Types.

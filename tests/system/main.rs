@@ -8,6 +8,7 @@ mod card;
 mod console;
 mod demo;
 mod foreign;
+mod guards;
 mod guests;
 mod image;
 mod live;
@@ -26,6 +27,7 @@ const TABLE: &[&[Test]] = &[
     console::TESTS,
     demo::TESTS,
     foreign::TESTS,
+    guards::TESTS,
     guests::TESTS,
     image::TESTS,
     live::TESTS,

@@ -64,6 +64,12 @@ pub fn initrd(tree: &DeviceTree) -> Option<(u64, u64)> {
     Some((address("linux,initrd-start")?, address("linux,initrd-end")?))
 }
 
+/// What the boot loader hands on in /chosen bootargs.
+#[must_use]
+pub fn bootargs(tree: &DeviceTree) -> Option<&str> {
+    text(tree.root.children().find(|child| child.name() == "chosen")?, "bootargs")
+}
+
 /// How deep the nodes of a valid tree are nested; none if it is not valid after all.
 fn depth(bytes: &[u8]) -> Option<usize> {
     let word = |at: usize| {

@@ -4,6 +4,7 @@ use super::bank::bits;
 use super::hw::{Hw, ListRegisters, Word};
 use super::registers::{self, Register, WordRegister};
 use super::{Access, Ctx, Version, Vgic};
+use crate::weaken::{Guard, removed};
 
 /// GICD_CTLR.ARE and DS, both fixed at 1: affinity routing, one security state (IHI 0069, 12.9.4).
 const ARE_DS: u32 = 1 << 4 | 1 << 6;
@@ -204,7 +205,7 @@ impl Vgic {
         // "Any" becomes the writing core: it runs. An affinity that is not the partition's is no target.
         let affinity = (route.register & !IRM) as usize;
         let target = if route.register & IRM != 0 { Some(ctx.vcpu) } else { Some(affinity) };
-        let target = target.filter(|vcpu| *vcpu < self.cpus.len());
+        let target = target.filter(|vcpu| *vcpu < self.cpus.len() || removed(Guard::GicRoute));
         self.reroute(intid, target, ctx);
         0
     }

@@ -70,6 +70,8 @@ pub use targets::MAX_VCPUS_V2;
 
 use bank::{Bank, Set, bits};
 
+use crate::weaken::{Guard, removed};
+
 /// Bytes of one redistributor: RD_base and SGI_base (IHI 0069, 12.10).
 pub const REDIST_SIZE: u64 = 0x2_0000;
 /// Bytes of the distributor's frame.
@@ -239,11 +241,15 @@ impl Vgic {
                 *word |= if spi.edge { bit } else { 0 };
             }
         }
+        if removed(Guard::GicForeignSpi) {
+            spis.iter_mut().for_each(|bank| bank.physical = !bank.software);
+        }
+        let ppis = if removed(Guard::GicForeignPpi) { 0xffff_0000 } else { config.ppis };
         if let Some(word) = launch_edge.first_mut() {
             *word = 0xffff | config.edge_ppis;
         }
         let cpu = |_| Cpu {
-            private: Bank { physical: config.ppis, software: 0xffff, ..Bank::default() },
+            private: Bank { physical: ppis, software: 0xffff, ..Bank::default() },
             asleep: true,
             stale: false,
             waiting: Set::new(words),

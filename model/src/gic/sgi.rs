@@ -14,6 +14,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use super::bank::bits;
 use super::hw::ListRegisters;
 use super::{Version, lr};
+use crate::weaken::{Guard, removed};
 
 /// Highest number of virtual CPUs of a partition.
 pub const MAX_VCPUS: usize = 64;
@@ -86,7 +87,7 @@ pub fn targets(value: u64, source: usize, vcpus: usize) -> u64 {
         return if source < MAX_VCPUS { all & !(1 << source) } else { all };
     }
     // Aff3 (55..48), Aff2 (39..32), Aff1 (23..16): the partition's vCPUs have 0 there.
-    if value & (0xff << 48 | 0xff << 32 | 0xff << 16) != 0 {
+    if value & (0xff << 48 | 0xff << 32 | 0xff << 16) != 0 && !removed(Guard::SgiAffinity) {
         return 0;
     }
     let range = value >> 44 & 15;
@@ -127,7 +128,7 @@ impl Shared {
     /// Performs a guest's store to GICD_SGIR (IHI 0048, 4.3.15). No lock; the result is as [`Shared::send`]'s. NSATT is
     /// ignored, as there are no Security Extensions.
     pub fn send_sgir(&self, source: usize, value: u64) -> u64 {
-        let all = (1_u64 << self.cpus.len().min(8)) - 1;
+        let all = if removed(Guard::SgirTarget) { 0xff } else { (1_u64 << self.cpus.len().min(8)) - 1 };
         let own = 1_u64.checked_shl(source as u32).unwrap_or(0) & all;
         let wanted = match value >> 24 & 3 {
             0 => value >> 16 & all,

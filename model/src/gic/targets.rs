@@ -5,6 +5,7 @@ use super::dist::IRM;
 use super::hw::{Hw, ListRegisters, Op, Word};
 use super::lr::perform;
 use super::{Access, Ctx, Version, Vgic};
+use crate::weaken::{Guard, removed};
 
 /// Highest number of virtual CPUs with GICv2: a target is a bit of a byte.
 pub const MAX_VCPUS_V2: usize = 8;
@@ -21,7 +22,7 @@ impl Vgic {
         if self.cpus.len() == 1 {
             return 0;
         }
-        let all = (1_u64 << self.cpus.len()) - 1;
+        let all = if removed(Guard::GicRoute) { 0xff } else { (1_u64 << self.cpus.len()) - 1 };
         let mut value = 0;
         for (byte, intid) in (0..u32::from(access.width)).zip(first as u32..) {
             if intid < 32 {

@@ -5,6 +5,7 @@
 //! (`Some`), because it does not exist otherwise.
 
 use super::Host;
+use crate::weaken::weakened;
 
 /// What EL2 writes on a core before its guest runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,7 +100,7 @@ impl Controls {
         let has = |crm, op2, shift| host.field(crm, op2, shift) != 0;
         let when = |condition: bool, bits: u64| if condition { bits } else { 0 };
         let sve = host.has_sve();
-        Self {
+        weakened(Self {
             hcr: hcr::VM
                 | hcr::SWIO
                 | hcr::PTW
@@ -145,6 +146,6 @@ impl Controls {
             fine_grained: has(7, 0, 56),
             // TRAPMPAM0EL1 and TRAPMPAM1EL1 (49, 48).
             mpam2: (has(4, 0, 40) || has(4, 1, 16)).then_some(3 << 48),
-        }
+        })
     }
 }

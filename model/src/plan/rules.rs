@@ -8,6 +8,7 @@ use super::spec::{ConsoleWord, Spec};
 use super::{Board, CpuEnable, ErrorKind, Gic, InterruptPath, PlanError, Restart, Start};
 use crate::dt::nearest;
 use crate::gic::MAX_VCPUS_V2;
+use crate::weaken::{Guard, removed};
 
 /// What holds between properties.
 pub(super) fn check(specs: &[Spec]) -> Result<(), PlanError> {
@@ -88,7 +89,8 @@ pub(super) fn cores(board: &mut Board, specs: &[Spec]) -> Result<Vec<Vec<usize>>
                 return error(ErrorKind::CoreBeyondGic(*core));
             }
             let Some(cpu) = board.cpus.get_mut(at) else { continue };
-            if let Some(other) = cpu.owner.and_then(|(owner, _)| specs.get(owner)) {
+            let other = cpu.owner.and_then(|(owner, _)| specs.get(owner));
+            if let Some(other) = other.filter(|_| !removed(Guard::PlanCore)) {
                 return error(ErrorKind::CoreTaken(*core, other.name.clone()));
             }
             if cpu.enable == CpuEnable::Unknown && !alone {

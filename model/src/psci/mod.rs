@@ -11,6 +11,7 @@ use alloc::vec::Vec;
 use partita_abi::{psci as id, smccc};
 
 use crate::addr::Ipa;
+use crate::weaken::{Guard, removed};
 
 /// What a virtual CPU is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -220,12 +221,13 @@ impl Psci {
 /// there are at most 64. Bit 31, which MPIDR_EL1 has set and the call should not, is tolerated as firmware does; with any
 /// other bit the number is beyond the table.
 fn index(target: u64) -> Option<usize> {
+    let target = if removed(Guard::PsciTarget) { target & 0xff } else { target };
     usize::try_from(target & !(1 << 31)).ok()
 }
 
 /// Whether a core may begin here: the partition's own RAM, on an instruction boundary.
 fn runs_at(entry: Ipa, is_ram: impl Fn(Ipa) -> bool) -> bool {
-    entry.0.is_multiple_of(4) && is_ram(entry)
+    entry.0.is_multiple_of(4) && (is_ram(entry) || removed(Guard::PsciEntry))
 }
 
 /// PSCI_FEATURES: for CPU_SUSPEND, 0 also says original power_state format, platform-coordinated.

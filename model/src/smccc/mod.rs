@@ -11,6 +11,7 @@ use partita_abi::psci::NOT_SUPPORTED;
 use partita_abi::smccc as id;
 
 use crate::psci::Psci;
+use crate::weaken::{Guard, removed};
 
 /// What to do with a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -129,11 +130,14 @@ const fn answer(x0: i64) -> Route {
 /// (DEN 0028) and is answered like an unknown function.
 #[must_use]
 pub fn route(immediate: u16, x0: u64, x1: u64, mitigations: &Mitigations) -> Route {
-    if immediate != 0 {
+    if immediate != 0 && !removed(Guard::CallImmediate) {
         return answer(i64::from(NOT_SUPPORTED));
     }
     // The identifier is W0.
     let function = x0 as u32;
+    if removed(Guard::CallFirmware) {
+        return Route::Firmware { function, argument: x1 };
+    }
     if Psci::owns(function) {
         return Route::Psci;
     }

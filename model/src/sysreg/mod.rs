@@ -8,6 +8,7 @@ mod tests;
 
 use crate::idregs::Guest;
 use crate::syndrome::{Encoding, SysAccess};
+use crate::weaken::{Guard, removed};
 
 /// What EL2 does. After all but [`Action::Undefined`] the instruction is skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,6 +117,8 @@ pub fn action(access: &SysAccess, ids: &Guest) -> Action {
         (Some((_, Reads(_))), false) => Action::Ignore,
         (Some((_, Generates(register))), false) if has_gic(ids) => Action::Sgi(*register),
         (Some((_, Maintains(operation))), false) => Action::SetWay(*operation),
+        (_, true) if removed(Guard::HiddenUndefined) => Action::Value(0),
+        (_, false) if removed(Guard::HiddenUndefined) => Action::Ignore,
         _ => Action::Undefined,
     }
 }

@@ -15,6 +15,7 @@ use crate::plan::error::SharedStream;
 use crate::plan::smmu;
 use crate::plan::spec::Spec;
 use crate::plan::{Board, Device, ErrorKind, FixedClock, PlanError, Spi, Streams};
+use crate::weaken::{Guard, removed};
 
 /// What one partition gets.
 pub(in crate::plan) struct Given {
@@ -55,7 +56,7 @@ pub(in crate::plan) fn give(
                     catalogue.index.within(**device, *their) || catalogue.index.within(*their, **device)
                 })
             });
-            if let Some(device) = taken {
+            if let Some(device) = taken.filter(|_| !removed(Guard::PlanDevice)) {
                 let kind = ErrorKind::DeviceTaken(catalogue.path(*device), other.name.clone());
                 return Err(spec.error("devices", kind));
             }

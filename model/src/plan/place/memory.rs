@@ -12,6 +12,7 @@ use super::moves::moves;
 use super::{PlaceError, join, subtract};
 use crate::addr::{IpaSpan, PAGE, Pa, PaSpan};
 use crate::plan::{ErrorKind, Movable, Move, PlanError, Reserved};
+use crate::weaken::{Guard, removed};
 
 /// A piece of guest memory that needs a place.
 #[derive(Clone, Debug)]
@@ -143,7 +144,7 @@ fn pinned(
     }
     // Those before this one: of two that overlap, the later is to blame.
     for other in requests.iter().take_while(|other| !core::ptr::eq(*other, request)) {
-        if let Some(base) = other.pin {
+        if let (Some(base), false) = (other.pin, removed(Guard::PlanMemory)) {
             overlaps(&PaSpan { base, size: other.ipa.size }, &other.node)?;
         }
     }

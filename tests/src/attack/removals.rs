@@ -1,0 +1,202 @@
+//! Which guard, taken away, is missed by what: one entry for each guard of model/src/weaken/.
+
+use partita_model::weaken::Guard;
+
+use super::Exceptions;
+use crate::{Debugger, Target};
+
+/// What is booted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scene {
+    /// The probe with these rows, beside a neighbour.
+    Probe(&'static str),
+    /// tests/plans/NAME.dtso, a plan that is to be refused, with these words.
+    Plan(&'static str, &'static str),
+}
+
+/// What tells that the guard is gone.
+#[derive(Clone, Copy)]
+pub enum Sign {
+    /// The row says so itself.
+    Row(&'static str),
+    /// The hypervisor itself failed: what guards it was missing.
+    Failed,
+    /// The machine is off although the neighbour was not done.
+    MachineOff,
+    /// The console has what never comes out.
+    Console(&'static str),
+    /// A line of a partition's on the console has no name in front.
+    Nameless(&'static str),
+    /// The row runs, but nothing like this traps any more (the fields of a system register or instruction).
+    Untrapped(&'static str, [u64; 5]),
+    /// A look into the machine by QEMU's debugger stub.
+    Seen(&'static str, fn(&mut Debugger) -> bool),
+    /// What must be refused at boot is not.
+    Accepted,
+}
+
+/// A guard, and what misses it.
+pub struct Removal {
+    /// The guard.
+    pub guard: Guard,
+    /// Where it is there: targets and their cores. The first is where `make test` looks.
+    pub places: &'static [(Target, &'static str)],
+    /// What is booted.
+    pub scene: Scene,
+    /// What is then to be seen.
+    pub sign: Sign,
+}
+
+const A72: &str = "cortex-a72";
+const V3: (Target, &str) = (Target::VirtGicv3, A72);
+const V3_MAX: (Target, &str) = (Target::VirtGicv3, "max");
+const V2: (Target, &str) = (Target::VirtGicv2, A72);
+const V2_MAX: (Target, &str) = (Target::VirtGicv2, "max");
+const PI: (Target, &str) = (Target::Raspi4b, A72);
+const ALL: &[(Target, &str)] = &[V3, V2, PI];
+const GICV3: &[(Target, &str)] = &[V3];
+const GICV2: &[(Target, &str)] = &[V2, PI];
+/// What only newer cores have.
+const NEW: &[(Target, &str)] = &[V3_MAX, V2_MAX];
+/// Plans are for one board.
+const VIRT: &[(Target, &str)] = &[V3];
+
+const fn row(guard: Guard, places: &'static [(Target, &'static str)], row: &'static str) -> Removal {
+    Removal { guard, places, scene: Scene::Probe(row), sign: Sign::Row(row) }
+}
+
+const fn sign(
+    guard: Guard,
+    places: &'static [(Target, &'static str)],
+    rows: &'static str,
+    sign: Sign,
+) -> Removal {
+    Removal { guard, places, scene: Scene::Probe(rows), sign }
+}
+
+const fn plan(guard: Guard, name: &'static str, words: &'static str) -> Removal {
+    Removal { guard, places: VIRT, scene: Scene::Plan(name, words), sign: Sign::Accepted }
+}
+
+/// DC CISW, ACTLR_EL1 (DDI 0487, C5.3 and D24.2).
+const DC_CISW: [u64; 5] = [1, 0, 7, 14, 2];
+const ACTLR_EL1: [u64; 5] = [3, 0, 1, 0, 1];
+
+/// All of them.
+pub const REMOVALS: &[Removal] = &[
+    row(Guard::Stage2End, ALL, "abort-reads"),
+    row(Guard::Stage2Distributor, ALL, "gicd-foreign"),
+    row(Guard::Stage2Redistributors, GICV3, "abort-foreign-redistributor"),
+    row(Guard::Stage2InterfaceControl, GICV2, "gicv2-hypervisor-registers"),
+    row(Guard::Stage2Interface, GICV2, "spi-split-eoi"),
+    sign(Guard::Vmid, ALL, "memory-hold", Sign::Seen("two cores of two partitions have one VMID", one_vmid)),
+    Removal {
+        guard: Guard::El2Memory,
+        places: ALL,
+        scene: Scene::Probe("mpidr"),
+        sign: Sign::Console("a partition's memory, in EL2's tables"),
+    },
+    row(Guard::HcrTsc, ALL, "psci-both-conduits"),
+    row(Guard::HcrTid3, ALL, "features-hidden"),
+    row(Guard::HcrTid1, NEW, "features-shown-or-undefined"),
+    row(Guard::HcrTidcp, ALL, "implementation-defined"),
+    sign(Guard::HcrTacr, ALL, "actlr", Sign::Untrapped("ACTLR_EL1", ACTLR_EL1)),
+    sign(Guard::HcrTsw, ALL, "cache-by-set-way", Sign::Untrapped("DC CISW", DC_CISW)),
+    row(Guard::HcrTlor, NEW, "features-shown-or-undefined"),
+    row(Guard::HcrTerr, NEW, "features-shown-or-undefined"),
+    row(Guard::HcrImo, GICV3, "sgi-others"),
+    row(Guard::CptrTsm, NEW, "features-shown-or-undefined"),
+    sign(Guard::CptrTta, ALL, "memory-hold", Sign::Seen("CPTR_EL2.TTA is clear", no_trace_trap)),
+    row(Guard::MdcrTpm, ALL, "features-shown-or-undefined"),
+    row(Guard::HiddenUndefined, ALL, "features-shown-or-undefined"),
+    row(Guard::IdFilter, ALL, "features-hidden"),
+    row(Guard::GicForeignSpi, ALL, "gicd-foreign"),
+    row(Guard::GicForeignPpi, ALL, "gic-foreign-ppis"),
+    row(Guard::GicRedistributor, GICV3, "abort-foreign-redistributor"),
+    row(Guard::SgiAffinity, GICV3, "sgi-nobody"),
+    row(Guard::FastMirrorPage, GICV3, "abort-foreign-redistributor"),
+    sign(Guard::SgirTarget, GICV2, "sgir-nobody", Sign::Failed),
+    row(Guard::PsciTarget, ALL, "cpu-on-bad-target"),
+    row(Guard::PsciEntry, ALL, "cpu-on-bad-entry"),
+    sign(Guard::PsciSystemOff, ALL, "mpidr", Sign::MachineOff),
+    row(Guard::CallImmediate, ALL, "call-immediate"),
+    row(Guard::CallFirmware, ALL, "psci-features"),
+    row(Guard::AbortData, ALL, "abort-writes"),
+    row(Guard::AbortFetch, ALL, "abort-fetches"),
+    row(Guard::AbortUndecodable, ALL, "abort-undecodable"),
+    row(Guard::MemoryClear, ALL, "system-reset"),
+    sign(Guard::ConsoleName, ALL, "mpidr", Sign::Nameless("probe: mpidr ok")),
+    plan(Guard::PlanCore, "cpus-taken", "belongs to partition a already"),
+    plan(Guard::PlanDevice, "device-taken", "belongs to partition a already"),
+    plan(Guard::PlanMemory, "memory-pinned-twice", "overlaps /partitions/a"),
+];
+
+/// Guards for which there is no row yet.
+#[cfg(test)]
+const PENDING: &[Guard] = &[
+    Guard::Stage2Memory,
+    Guard::Stage2Hypervisor,
+    Guard::Stage2Device,
+    Guard::Hcrx,
+    Guard::Hstr,
+    Guard::FineGrained,
+    Guard::Aarch32Stop,
+    Guard::GicRoute,
+    Guard::FastSgiAffinity,
+    Guard::FastSgiPeer,
+    Guard::ConsoleClean,
+];
+
+/// VMIDs of cores that run guests of different partitions: the plan's first core is a partition's alone.
+fn one_vmid(machine: &mut Debugger) -> bool {
+    machine.system(0, "VTTBR_EL2") >> 48 == machine.system(1, "VTTBR_EL2") >> 48
+}
+
+/// CPTR_EL2.TTA with E2H = 0 (DDI 0487, CPTR_EL2).
+fn no_trace_trap(machine: &mut Debugger) -> bool {
+    machine.system(1, "CPTR_EL2") >> 20 & 1 == 0
+}
+
+impl Sign {
+    /// As a table has it.
+    pub fn words(&self, scene: Scene) -> String {
+        let rows = match scene {
+            Scene::Probe(rows) => rows,
+            Scene::Plan(name, _) => name,
+        };
+        match self {
+            Sign::Row(row) => format!("probe {row}"),
+            Sign::Failed => format!("EL2 fails under {rows}"),
+            Sign::MachineOff => "the machine is off before the neighbour is done".to_owned(),
+            Sign::Console(words) => format!("console: \"{words}\""),
+            Sign::Nameless(_) => "console: a line without a name".to_owned(),
+            Sign::Untrapped(what, _) => format!("exceptions: {what} does not trap"),
+            Sign::Seen(what, _) => format!("registers: {what}"),
+            Sign::Accepted => format!("plan {rows} is not refused"),
+        }
+    }
+
+    /// Whether the exceptions are to be counted for it.
+    pub(super) fn counts(&self) -> bool {
+        matches!(self, Sign::Untrapped(..))
+    }
+
+    /// Whether exceptions tell that the guard is gone.
+    pub(super) fn untrapped(&self, exceptions: &Exceptions) -> bool {
+        matches!(self, Sign::Untrapped(_, op) if exceptions.trapped(*op) == 0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_guard_is_missed_by_something() {
+        for guard in Guard::ALL {
+            let count = REMOVALS.iter().filter(|removal| removal.guard == *guard).count();
+            assert_eq!(count, usize::from(!PENDING.contains(guard)), "{}: {}", guard.name(), guard.what());
+        }
+        assert!(REMOVALS.iter().all(|removal| !removal.places.is_empty()));
+    }
+}
