@@ -2,13 +2,13 @@
 PLATFORM ?= qemu-virt
 CARGO := scripts/cargo
 
-.PHONY: run test bench fuzz check setup install clean help
+.PHONY: run test bench attack fuzz check setup install clean help
 .DEFAULT_GOAL := help
 
 run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
 	@scripts/demo $(PLATFORM)
 
-test check: SETUP := --tests
+test check attack: SETUP := --tests
 test: setup ## set up what is missing, format and lints, host tests, QEMU system tests
 	@scripts/lint
 	@scripts/test
@@ -18,6 +18,9 @@ bench: setup ## what exits cost in instructions, beside none at all
 
 fuzz: setup ## fuzz for long (TARGET=plan|bundle|..., RUNS= executions or FUZZ_SECONDS= each)
 	@scripts/fuzz $(TARGET)
+
+attack: setup ## every attack on every target, and every guard taken away: what held, what missed it
+	@$(CARGO) run -q --locked -p partita-tests --bin attack -- --json target/attack.json
 
 check: setup ## format, lints and host tests: what a commit needs
 	@scripts/lint

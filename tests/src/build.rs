@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile64, ProgramHeader};
-use object::{Endianness, Object};
+use object::{Endianness, Object, ObjectSection};
 
 const TARGET: &str = "aarch64-unknown-none-softfloat";
 
@@ -88,6 +88,17 @@ pub fn weakened() -> PathBuf {
         image
     };
     IMAGE.get_or_init(make).clone()
+}
+
+/// Bytes of the hypervisor's image, from its start, that nothing writes to once it runs.
+pub fn constant_part() -> u64 {
+    partita();
+    let path = target().join(TARGET).join("release/partita");
+    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let elf = ElfFile64::<Endianness>::parse(&*bytes).expect("the hypervisor is an ELF file");
+    let section = |name: &str| elf.section_by_name(name).unwrap_or_else(|| panic!("the image has no {name}"));
+    let (text, constants) = (section(".text"), section(".rodata"));
+    (constants.address() + constants.size() - text.address()) & !0xfff
 }
 
 /// A guest as a flat binary.

@@ -120,12 +120,11 @@ impl Machine {
     pub fn run_changed(on: On, plan: &str, changes: &[(&str, &str)]) -> Machine {
         let path = on.plan(plan);
         let changes = [changes, on.changes(&path)].concat();
+        if changes.is_empty() {
+            return Machine::run_file(on, &path);
+        }
         let mut machine = Machine::new(tied(build::partita().as_os_str()));
         machine.command.arg("run").args(on.args());
-        if changes.is_empty() {
-            machine.command.arg(path);
-            return machine;
-        }
         let mut text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{plan}: {error}"));
         for (from, to) in changes {
             assert!(text.contains(from), "{} has no {from}", path.display());
@@ -134,6 +133,13 @@ impl Machine {
         let changed = machine.folder.path().join(path.file_name().expect("a plan is a file"));
         std::fs::write(&changed, text).expect("the test's folder takes files");
         machine.command.arg(changed);
+        machine
+    }
+
+    /// `partita run` with a plan as it is.
+    pub fn run_file(on: On, plan: &Path) -> Machine {
+        let mut machine = Machine::new(tied(build::partita().as_os_str()));
+        machine.command.arg("run").args(on.args()).arg(plan);
         machine
     }
 

@@ -54,6 +54,8 @@ fn main(machine: &'static Machine) {
             }
             let name = format_args!("attacker: {}/{}", surface.name, row.name);
             irq::quiet();
+            // For whom counts from outside: here a row begins.
+            cpu::mark();
             let end = reason(row)
                 .map_or_else(|| (row.run)(&env).and_then(|()| alive()), |why| Err(End::Skipped(why)));
             cpu::mask_interrupts();

@@ -1,9 +1,13 @@
 //! Isolation under attack: what is judged from outside the machine, and what fails when a guard is taken away.
 
+mod console;
 mod exceptions;
+mod qmp;
 mod removals;
+mod siege;
 mod trial;
 
 pub use exceptions::Exceptions;
 pub use removals::{REMOVALS, Removal, Scene, Sign};
+pub use siege::{Fate, Row, Siege, Suffered, lay};
 pub use trial::{Trial, control, run};

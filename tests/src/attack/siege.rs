@@ -1,0 +1,363 @@
+//! The attacker beside its victim, and all that is looked at from outside meanwhile: the victim's memory and what EL2
+//! never writes, before and after; every exception; every line of the console; what EL2 does on the victim's core.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::console;
+use super::exceptions::{Exceptions, Listener};
+use super::qmp::Monitor;
+use crate::{Machine, On, Outcome, build, lines_of};
+
+/// The plan of the siege.
+const PLAN: &str = "tests/system/attack.dtso";
+/// Ctrl-], and the number of a partition: its console gets what is typed from now on.
+const FOCUS_VICTIM: &str = "\u{1d}2";
+/// Seconds before the attack begins, in which it is seen what the victim itself changes.
+const CALM: &str = "wait=5";
+/// Seconds that a siege may take.
+const LIMIT: u64 = 600;
+const PAGE: usize = 4096;
+/// How often memory is looked at afterwards: once, the victim may be in the midst of something that it rarely does.
+const LOOKS: usize = 3;
+/// The victim's core, as QEMU counts, and the attacker's first one.
+const VICTIM: usize = 0;
+const ATTACKER: usize = 1;
+
+/// What spans of memory hold.
+type Memory = Vec<Vec<u8>>;
+
+/// How a row ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// The attack led to nothing.
+    Held,
+    /// It did not; why.
+    Escaped(String),
+    /// The machine lacks what it is about; why.
+    Skipped(String),
+}
+
+/// What the victim suffered in a span of time: instructions of EL2 on its core within one of its ticks, from timer
+/// interrupt to timer interrupt. A core is never shared, so nothing but these can make the victim late; what it asks EL2
+/// for itself, for one to print its report once a second, is among them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Suffered {
+    /// In the worst tick.
+    pub worst: u64,
+    /// In the middle one of all ticks.
+    pub middle: u64,
+}
+
+/// A row of the attack table.
+#[derive(Clone, Debug)]
+pub struct Row {
+    /// SURFACE/ROW.
+    pub name: String,
+    /// How it ended.
+    pub fate: Fate,
+    /// What the victim suffered meanwhile.
+    pub suffered: Suffered,
+}
+
+/// How a siege went.
+#[derive(Clone, Debug)]
+pub struct Siege {
+    /// The rows in their order.
+    pub rows: Vec<Row>,
+    /// The victim's calm.
+    pub calm: Suffered,
+    /// The victim's worst lateness by its own counter, in ticks of that: calm and attacked. It depends on the computer.
+    pub lateness: (u64, u64),
+    /// All exceptions.
+    pub exceptions: Exceptions,
+    /// What is not as it must be: empty.
+    pub wrong: Vec<String>,
+    /// The console.
+    pub log: String,
+}
+
+/// Reasons to leave a row out.
+const REASONS: [&str; 2] = ["about GICv2", "about GICv3"];
+/// The least number of rows that a whole siege has.
+const ROWS: usize = 12;
+/// How much more than in the calm EL2 may do on the victim's core in a tick: what the console's turn, which may fall to any
+/// core that prints, has to do for others at most.
+const MARGIN: u64 = 20_000;
+
+impl Siege {
+    /// All that is not as it must be.
+    #[must_use]
+    pub fn failures(&self) -> Vec<String> {
+        let mut all = self.wrong.clone();
+        for Row { name, fate, suffered } in &self.rows {
+            match fate {
+                Fate::Held => {}
+                Fate::Escaped(why) => all.push(format!("{name} escaped: {why}")),
+                Fate::Skipped(why) if REASONS.contains(&why.as_str()) => {}
+                Fate::Skipped(why) => all.push(format!("{name} was left out: {why}")),
+            }
+            if suffered.worst > self.calm.worst + MARGIN {
+                let (worst, calm) = (suffered.worst, self.calm.worst);
+                all.push(format!(
+                    "{name}: EL2 executes {worst} instructions in a tick of the victim's, {calm} in the calm"
+                ));
+            }
+        }
+        if self.rows.len() < ROWS {
+            all.push(format!("only {} rows", self.rows.len()));
+        }
+        all
+    }
+}
+
+/// Where to look, as `partita plan --json` tells: the victim's memory, and where EL2's image is.
+struct Places {
+    victim: Vec<(u64, u64)>,
+    hypervisor: u64,
+}
+
+/// The plan as a file in a folder, with the target's own device and these bootargs of the attacker's.
+fn plan(on: On, bootargs: &str, folder: &Path) -> PathBuf {
+    let path = on.plan(PLAN);
+    let mut text = std::fs::read_to_string(&path).expect("the plan");
+    for (from, to) in on.changes(&path).iter().chain([&("wait=3", bootargs)]) {
+        assert!(text.contains(from), "{PLAN} has no {from}");
+        text = text.replace(from, to);
+    }
+    let plan = folder.join("attack.dtso");
+    std::fs::write(&plan, text).expect("the test's folder takes files");
+    plan
+}
+
+fn places(on: On, plan: &Path) -> Places {
+    let mut command = Command::new(build::partita());
+    let output =
+        command.args(["plan", "--json"]).args(on.args()).arg(plan).output().expect("partita can be run");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let json: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
+    let number = |value: &Value| {
+        let hex = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+        value.as_u64().or_else(|| hex(value.as_str()?)).expect("a number")
+    };
+    let all = |value: &Value| value.as_array().expect("a list").clone();
+    let victim =
+        all(&json["partitions"]).into_iter().find(|one| one["name"] == "victim").expect("the victim");
+    let image = all(&json["board"]["reserved"]).into_iter().find(|one| one["what"] == "the hypervisor");
+    Places {
+        victim: all(&victim["memory"]).iter().map(|m| (number(&m["host"]), number(&m["size"]))).collect(),
+        hypervisor: number(&image.expect("the hypervisor")["range"]["base"]),
+    }
+}
+
+/// Lays the siege: every row but those that need a boot of their own, or those that `bootargs` name. `counted`: also by the
+/// counter plugin, which takes its time.
+#[track_caller]
+pub fn lay(on: On, cpu: &str, bootargs: Option<&str>, counted: bool) -> Siege {
+    let folder = TempDir::new().expect("a folder for the test");
+    let words = bootargs.map_or_else(|| CALM.to_owned(), |words| format!("{CALM} {words}"));
+    let plan = plan(on, &words, folder.path());
+    let places = places(on, &plan);
+    let listener = Listener::new(folder.path());
+    let counts = folder.path().join("counts");
+    let mut args = vec!["--cpu".to_owned(), cpu.to_owned(), "--".to_owned()];
+    args.extend(listener.args());
+    args.extend(Monitor::args(folder.path()));
+    if counted {
+        let plugin = format!("{},log={}", build::counter().display(), counts.display());
+        args.extend(["-plugin".to_owned(), plugin]);
+    }
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let mut machine = Machine::run_file(on, &plan).args(&args).limit(LIMIT).start_on_terminal();
+
+    // EL2's image ends with what it writes: code and constants come first.
+    let mut spans = places.victim.clone();
+    spans.push((places.hypervisor, build::constant_part()));
+    machine.wait_for("[victim] victim: report 1 ");
+    let mut monitor = Monitor::connect(folder.path());
+    let first = monitor.memory(&spans);
+    machine.wait_for("[victim] victim: report 3 ");
+    let second = monitor.memory(&spans);
+    let early = machine.now().log.contains("[attacker] attacker: memory/");
+    machine.wait_for("attacker: done ");
+    let reports = machine.now().log.matches("[victim] victim: report ").count();
+    machine.wait_until("the victim reports", |log| log.matches("[victim] victim: report ").count() > reports);
+    let last = [(); LOOKS].map(|()| {
+        std::thread::sleep(Duration::from_millis(300));
+        monitor.memory(&spans)
+    });
+    machine.type_text(FOCUS_VICTIM);
+    machine.type_text("q");
+    let outcome = machine.end();
+
+    let exceptions = listener.end();
+    let mut wrong = Vec::new();
+    if early {
+        wrong.push("the attack began before the victim's calm was seen".to_owned());
+    }
+    wrong.extend(changed(&spans, [&first, &second], &last));
+    wrong.extend(console::wrong(&outcome.log, &["attacker", "victim"]));
+    if exceptions.between(2, 2) > 0 {
+        wrong.push(format!("{} exceptions taken from EL2 to EL2", exceptions.between(2, 2)));
+    }
+    wrong.extend(ends(&outcome));
+    let counts = if counted { std::fs::read_to_string(&counts).expect("the counts") } else { String::new() };
+    let (calm, suffered) = suffered(&counts);
+    let mut rows = rows(&outcome.log);
+    if counted && suffered.len() != rows.len() {
+        wrong.push(format!("{} rows, but {} marks of them", rows.len(), suffered.len()));
+    }
+    rows.iter_mut().zip(suffered).for_each(|(row, suffered)| row.suffered = suffered);
+    Siege { rows, calm, lateness: lateness(&outcome.log), exceptions, wrong, log: outcome.log }
+}
+
+/// Pages that did not change in the calm, and are other ones each time that they are looked at afterwards.
+fn changed(spans: &[(u64, u64)], [first, second]: [&Memory; 2], last: &[Memory]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    for (index, (base, _)) in spans.iter().enumerate() {
+        let pages = |all: &Memory| -> Vec<Vec<u8>> { all[index].chunks(PAGE).map(<[u8]>::to_vec).collect() };
+        let (first, second) = (pages(first), pages(second));
+        let last: Vec<_> = last.iter().map(pages).collect();
+        let (mut constant, mut broken) = (0, Vec::new());
+        for (page, (before, calm)) in first.iter().zip(&second).enumerate() {
+            if before == calm {
+                constant += 1;
+                if last.iter().all(|last| last[page] != *before) {
+                    broken.push(base + (page * PAGE) as u64);
+                }
+            }
+        }
+        if !broken.is_empty() {
+            wrong.push(format!("memory at {broken:x?} is not as it was"));
+        }
+        // Were nearly all of it to change by itself, this would say nothing.
+        if constant * 10 < first.len() * 8 {
+            wrong.push(format!("only {constant} of {} pages at {base:#x} keep their contents", first.len()));
+        }
+    }
+    wrong
+}
+
+/// What the partitions and EL2 say at the end.
+fn ends(outcome: &Outcome) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let mut check = |holds: bool, words: &str| {
+        if !holds {
+            wrong.push(words.to_owned());
+        }
+    };
+    let lines = outcome.lines("victim");
+    let reports = || lines.iter().filter(|line| line.starts_with("victim: report "));
+    check(reports().count() >= 4, "the victim reported throughout");
+    let good = |line: &&str| line.contains(" lost 0 strays 0 canaries ok ");
+    check(reports().all(good), "no report of the victim tells of anything");
+    check(lines.contains(&"victim: end whole"), "the victim's last words");
+    for name in ["attacker", "victim"] {
+        let whole = format!("summary: {name} state=off cause=system-off ");
+        let ended = outcome.lines("partita").iter().any(|line| line.starts_with(&whole));
+        check(ended, &format!("{name} ended by itself"));
+    }
+    check(!outcome.log.contains("the hypervisor itself failed"), "EL2 did not fail");
+    check(outcome.status == Some(0), "exit status 0");
+    wrong
+}
+
+/// The rows that the attacker tells of.
+fn rows(log: &str) -> Vec<Row> {
+    let row = |line: &str| {
+        let (name, end) = line.strip_prefix("attacker: ")?.split_once(' ')?;
+        let fate = match end.split_once(": ") {
+            None if end == "held" => Fate::Held,
+            Some(("ESCAPED", why)) => Fate::Escaped(why.to_owned()),
+            Some(("skipped", why)) => Fate::Skipped(why.to_owned()),
+            _ => return None,
+        };
+        name.contains('/').then(|| Row { name: name.to_owned(), fate, suffered: Suffered::default() })
+    };
+    lines_of(log, "attacker").into_iter().filter_map(row).collect()
+}
+
+/// The worst lateness that the victim reports, before the attack and from its first row on.
+fn lateness(log: &str) -> (u64, u64) {
+    let begin = log.find("[attacker] attacker: memory/").unwrap_or(log.len());
+    let worst = |part: &str| {
+        let figure = |line: &str| line.rsplit_once(" lateness worst ")?.1.trim().parse().ok();
+        lines_of(part, "victim").into_iter().filter_map(figure).max().unwrap_or(0)
+    };
+    (worst(&log[..begin]), worst(&log[begin..]))
+}
+
+/// What the victim suffered in the calm and during each row, from the counter's log: both mark time, the victim each tick,
+/// the attacker each row.
+fn suffered(counts: &str) -> (Suffered, Vec<Suffered>) {
+    let (mut calm, mut rows): (Vec<u64>, Vec<Vec<u64>>) = (Vec::new(), Vec::new());
+    // Rows that overlap the tick that is going on, and the count at its begin.
+    let (mut since, mut begin) = (0, None);
+    for line in counts.lines().filter_map(|line| line.strip_prefix("mark ")) {
+        let Some((core, counts)) = line.split_once(": ") else { continue };
+        let count = counts.split(' ').nth(VICTIM).and_then(|pair| pair.split_once('/')?.0.parse().ok());
+        let Some(el2): Option<u64> = count else { continue };
+        if core == ATTACKER.to_string() {
+            rows.push(Vec::new());
+        } else if core == VICTIM.to_string() {
+            if let Some(before) = begin.replace(el2) {
+                match rows.get_mut(since..) {
+                    Some([]) | None => calm.push(el2 - before),
+                    Some(rows) => rows.iter_mut().for_each(|row| row.push(el2 - before)),
+                }
+            }
+            since = rows.len().saturating_sub(1);
+        }
+    }
+    (summed_up(calm), rows.into_iter().map(summed_up).collect())
+}
+
+fn summed_up(mut ticks: Vec<u64>) -> Suffered {
+    ticks.sort_unstable();
+    let middle = ticks.get(ticks.len() / 2).copied().unwrap_or(0);
+    Suffered { worst: ticks.last().copied().unwrap_or(0), middle }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_are_read() {
+        let log = "[attacker] attacker: memory/edge-read held\r\n[attacker] attacker: a/b skipped: about GICv2\r\n\
+            [attacker] attacker: a/c ESCAPED: why: so\r\n[attacker] attacker: done 1 held, 1 escaped, 1 skipped\r\n";
+        let fates: Vec<_> = rows(log).into_iter().map(|row| (row.name, row.fate)).collect();
+        assert_eq!(fates[0], ("memory/edge-read".to_owned(), Fate::Held));
+        assert_eq!(fates[1], ("a/b".to_owned(), Fate::Skipped("about GICv2".to_owned())));
+        assert_eq!(fates[2], ("a/c".to_owned(), Fate::Escaped("why: so".to_owned())));
+        assert_eq!(fates.len(), 3);
+    }
+
+    #[test]
+    fn ticks_belong_to_the_rows_they_overlap() {
+        let counts = "mark 0: 10/100 0/0\nmark 0: 15/300 0/0\nmark 1: 16/310 0/0\nmark 0: 40/320 0/0\n\
+            mark 1: 41/330 0/0\nmark 1: 42/331 0/0\nmark 0: 50/340 0/0\nend 0: 60/400 0/0\n";
+        let (calm, rows) = suffered(counts);
+        let one = |worst, middle| Suffered { worst, middle };
+        assert_eq!(calm, one(5, 5));
+        assert_eq!(rows, [one(25, 25), one(10, 10), one(10, 10)]);
+    }
+
+    #[test]
+    fn what_changed_is_told() {
+        let page = |byte| vec![byte; PAGE];
+        let calm = vec![[page(1), page(2), page(3), page(4), page(5), page(6)].concat()];
+        let mut after = calm.clone();
+        let told = |second: &Memory, last: &[Memory]| changed(&[(0x1000, 0x6000)], [&calm, second], last);
+        assert!(told(&calm, &[after.clone()]).is_empty());
+        after[0][PAGE] ^= 1;
+        let after = [after];
+        assert_eq!(told(&calm, &after), ["memory at [2000] is not as it was"]);
+        assert!(told(&after[0], &after).is_empty());
+        assert!(told(&calm, &[after[0].clone(), calm.clone()]).is_empty());
+    }
+}
