@@ -22,7 +22,7 @@ use crate::muster::Stayed;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
-use crate::{board, cache, console, early, gic, heap, muster, power, print, relocate, uart, weaken};
+use crate::{board, cache, console, early, gic, heap, muster, power, print, relocate, smmu, uart, weaken};
 
 type Refusal = Box<dyn core::error::Error>;
 
@@ -113,6 +113,9 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
         power::set_manager(tables.add_device(manager.span));
     }
 
+    // Before any memory is a partition's; what was done earlier by devices that firmware had started is firmware's.
+    smmu::close(&Board::smmus(&firmware)?, tables)?;
+
     let span = bundle.map_or_else(|| bundle_span(&firmware), Ok)?;
     tables.add_read_only(prepare::bundle_address(span), span.pages());
     let start = prepare::bundle_address(span) as *const u8;
@@ -150,9 +153,6 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
         bundle.check(name)?;
     }
     announce(&plan);
-    if let Some(guarded) = plan.partitions.iter().find(|partition| !partition.streams.is_empty()) {
-        return Err(alloc::format!("{}: the SMMU before its devices is not driven yet", guarded.name).into());
-    }
     let cores = prepare_all(&plan, &merged, &bundle, span, tables, uart.as_ref())?;
     start_all(&plan, cores, tables)
 }
@@ -222,7 +222,9 @@ fn prepare_all(
     });
     // A partition may own the UART when no console is shared; then EL2 falls silent once partitions run.
     let kept = uart.filter(|_| plan.uart_owner().is_none());
-    let machine = Machine { gic, uart: kept.map(|uart| uart.span), bundle: span, shared };
+    smmu::close(&plan.board.smmus, tables)?;
+    let smmus = smmu::prepare(plan, &gic.cores, tables)?;
+    let machine = Machine { gic, uart: kept.map(|uart| uart.span), bundle: span, shared, smmus };
     let maintenance =
         Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
     board::set(maintenance, kept.and_then(|uart| uart.intid).unwrap_or(0));
@@ -333,6 +335,7 @@ fn start_all(
         }
     }
     console::start();
+    smmu::start();
     if plan.uart_owner().is_some() {
         uart::release();
     }

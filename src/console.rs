@@ -102,7 +102,7 @@ pub fn start() {
         && let Some(console) = CONSOLE.get()
     {
         // Both kinds of UART hold their line until they are served; firmware may have left anything here.
-        gic::claim(board::uart_intid());
+        gic::claim(board::uart_intid(), false);
         console.route();
         uart::interrupts(true, false);
         gic::enable(board::uart_intid());
@@ -195,14 +195,14 @@ impl Console {
     }
 
     /// Says something of EL2's own.
-    fn say(&self, line: &str) {
+    fn say(&self, line: &[u8]) {
         let own = self.own();
         let Some(ring) = self.ring(own) else { return };
         {
             let _guard = self.own.lock();
             // What does not fit is left out: nobody may wait here.
             if line.len() + 10 <= ring.free() {
-                let _ = ring.push(b"partita: ") && ring.push(line.as_bytes()) && ring.push(b"\n");
+                let _ = ring.push(b"partita: ") && ring.push(line) && ring.push(b"\n");
             }
         }
         self.drain.mark(own);
@@ -221,13 +221,13 @@ impl Console {
                 }
             }
             Event::Focus(partition) if can(partition) => self.give_focus(focus, partition),
-            Event::Focus(_) => self.say("no such console"),
+            Event::Focus(_) => self.say(b"no such console"),
             Event::Next => {
                 if let Some(partition) = focus::next(focus, partitions, can) {
                     self.give_focus(focus, partition);
                 }
             }
-            Event::Help => self.say(HELP),
+            Event::Help => self.say(HELP.as_bytes()),
             Event::Quit => {
                 self.quit.store(true, Ordering::Release);
                 self.channels.iter().for_each(|channel| gic::controller().kick(channel.seat));
@@ -239,6 +239,13 @@ impl Console {
         self.focus.store(to, Ordering::Release);
         self.kick(from);
         self.kick(to);
+    }
+}
+
+/// Says something of EL2's own while partitions run: a line, and nothing where there is no room for it.
+pub fn tell(line: &[u8]) {
+    if let Some(console) = CONSOLE.get() {
+        console.say(line);
     }
 }
 

@@ -22,7 +22,7 @@ use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
 use crate::window::Window;
-use crate::{board, console, el1, layout, life, muster, power};
+use crate::{board, console, el1, layout, life, muster, power, smmu};
 
 /// What the fast path of SGIs needs of this core.
 #[repr(C)]
@@ -354,7 +354,7 @@ fn idle(core: &mut Core) -> ! {
             }
             _ => drop(state),
         }
-        wait();
+        wait(partition.streams);
     }
 }
 
@@ -364,8 +364,8 @@ fn sleep() {
     aarch64_cpu::asm::wfi();
 }
 
-/// Sleeps until something that is EL2's own arrives. The guest's interrupts stay pending where they are.
-fn wait() {
+/// Sleeps until something that is EL2's own arrives; an SMMU's interrupt comes only where the partition has `streams`. The guest's interrupts stay pending where they are.
+fn wait(streams: bool) {
     let gic = gic::controller();
     gic.mask_all_but_kick(true);
     sleep();
@@ -378,6 +378,8 @@ fn wait() {
         gic.drop_priority(taken);
         if intid != KICK && intid == board::uart_intid() {
             console::interrupt();
+        } else if streams {
+            smmu::interrupt(intid);
         }
         gic.deactivate(taken);
     }

@@ -7,7 +7,7 @@ use spin::mutex::SpinMutexGuard;
 use crate::core::Core;
 use crate::partition::State;
 use crate::status;
-use crate::{cache, console, power};
+use crate::{cache, console, power, smmu};
 
 /// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
 /// partition is in the guest.
@@ -27,6 +27,9 @@ pub fn load(core: &mut Core) {
         core.window.copy(tree, at.base);
     }
     cache::invalidate_instructions();
+    if partition.streams {
+        smmu::admit(partition.number);
+    }
     let mut state = partition.lock(core.vcpu);
     state.vgic.reset(&mut core.physical());
     state.terminal.reset();
@@ -56,6 +59,10 @@ pub fn end(core: &Core, cause: Cause) {
 /// state; then it is off, or loaded again by its first core.
 pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
     let partition = core.partition;
+    // First of all: from here on the memory may be filled anew.
+    if partition.streams {
+        smmu::block(partition.number);
+    }
     state.vgic.reset(&mut core.physical());
     // Off or failed by its cause, or off for a moment before it is loaded again.
     let again = partition.life().get().1 == Cause::SystemReset;

@@ -28,6 +28,7 @@ mod power;
 mod prepare;
 mod print;
 mod relocate;
+mod smmu;
 mod status;
 mod sysreg;
 mod trap;

@@ -44,6 +44,8 @@ pub struct Setup {
     pub dist: IpaSpan,
     /// Where it sees its redistributors; nothing with GICv2.
     pub redists: IpaSpan,
+    /// Whether devices of its are behind an SMMU that EL2 drives; its cores then map what that needs.
+    pub streams: bool,
     /// Where it sees its emulated UART, and that one's interrupt.
     pub console: Option<(IpaSpan, u32)>,
     /// VTTBR_EL2: VMID and root of stage 2.

@@ -20,6 +20,7 @@ use crate::heap::{self, Arena};
 use crate::layout::{self, PAGE};
 use crate::mmu::Stage1;
 use crate::partition::{Image, Partition, Setup, Vcpu};
+use crate::smmu;
 use crate::status;
 use crate::{traps, weaken};
 
@@ -34,6 +35,8 @@ pub struct Machine {
     pub bundle: PaSpan,
     /// What every core maps: statuses and the console's rings.
     pub shared: Arena,
+    /// The SMMUs before partitions' devices.
+    pub smmus: smmu::Found,
 }
 
 /// Where the bundle is in EL2's address space: congruent with where it lies, so that blocks map it.
@@ -42,7 +45,8 @@ pub fn bundle_address(bundle: PaSpan) -> usize {
 }
 
 /// Stage-2 tables in the heap. No core maps them while partitions run.
-struct Heap;
+#[derive(Debug)]
+pub struct Heap;
 
 impl Tables for Heap {
     fn alloc(&mut self, pages: usize) -> Option<Pa> {
@@ -84,6 +88,7 @@ pub fn partition(
             number,
             status: &status::all()[number],
             memory: wanted.memory.clone(),
+            streams: !wanted.streams.is_empty(),
             vcpus: wanted.cpus.iter().map(|&index| vcpu(index, highest, machine)).collect(),
             dist: frames.0,
             redists: frames.1,
@@ -193,6 +198,14 @@ pub fn core(
         for &index in &plan.partitions[partition.number].cpus {
             if let Some(frame) = machine.gic.private[index] {
                 stage1.add_device(frame);
+            }
+        }
+        if partition.streams {
+            for &frame in &machine.smmus.frames {
+                stage1.add_device(frame);
+            }
+            if let Some(smmus) = machine.smmus.arena {
+                stage1.add_arena(smmus);
             }
         }
         if let Some(uart) = machine.uart {

@@ -3,7 +3,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use partita_model::lifecycle::exits::{Count, Exits};
 use partita_model::lifecycle::{Lifecycle, Summary};
@@ -18,6 +18,8 @@ pub struct Status {
     pub life: Lifecycle,
     /// Exits of each virtual CPU.
     pub exits: Vec<Exits>,
+    /// Accesses of its devices that an SMMU refused. Other partitions' cores may count here.
+    dma: AtomicU64,
 }
 
 impl Status {
@@ -26,7 +28,17 @@ impl Status {
         let life = Lifecycle::new();
         // A new one is off, so this succeeds.
         let _ = life.load();
-        Self { name: name.into(), life, exits: (0..vcpus).map(|_| Exits::new()).collect() }
+        Self {
+            name: name.into(),
+            life,
+            exits: (0..vcpus).map(|_| Exits::new()).collect(),
+            dma: AtomicU64::new(0),
+        }
+    }
+
+    /// Counts a refused access.
+    pub fn count_dma(&self) {
+        self.dma.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -57,6 +69,7 @@ pub fn summarize() {
             exits.0.iter_mut().zip(row.get().0).for_each(|(sum, count)| *sum += count);
         }
         let (state, cause) = status.life.get();
-        log::info!("{}", Summary { name: &status.name, state, cause, exits });
+        let dma = status.dma.load(Ordering::Relaxed);
+        log::info!("{}", Summary { name: &status.name, state, cause, exits, dma });
     }
 }

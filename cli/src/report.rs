@@ -1,6 +1,6 @@
 //! A plan as text and as JSON: cores, memory, devices and interrupts per partition, and what goes where.
 
-use partita_model::plan::{Console, Device, Dtb, Gic, InterruptPath, Partition, Plan, Spi};
+use partita_model::plan::{Console, Device, Dtb, Gic, InterruptPath, Partition, Plan, Smmu, Spi, Streams};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -143,7 +143,9 @@ fn devices(plan: &Plan) -> Table {
     let given = || plan.partitions.iter().flat_map(|p| p.devices.iter().map(move |device| (p, device)));
     // A column that is seen where there is something to see.
     let unguarded = given().any(|(_, device)| !device.dma.is_empty());
+    let guarded = given().any(|(_, device)| !device.streams.is_empty());
     let mut head = vec!["device", "partition", "interrupts", "registers"];
+    head.extend(guarded.then_some("DMA as"));
     head.extend(unguarded.then_some("UNGUARDED DMA"));
     let mut table = Table::new(&head);
     let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
@@ -151,7 +153,8 @@ fn devices(plan: &Plan) -> Table {
         let regs: Vec<_> = device.regs.iter().map(ToString::to_string).collect();
         let row =
             [device.path.clone(), partition.name.clone(), dash(spis(&device.spis)), dash(regs.join(", "))];
-        table.row(row.into_iter().chain(unguarded.then(|| dash(reach(device)))));
+        let row = row.into_iter().chain(guarded.then(|| dash(streams(&plan.board.smmus, &device.streams))));
+        table.row(row.chain(unguarded.then(|| dash(reach(device)))));
     }
     table
 }
@@ -159,6 +162,22 @@ fn devices(plan: &Plan) -> Table {
 /// The memory that a device can read and write with nothing to stop it, in words; empty if it does no DMA.
 pub fn reach(device: &Device) -> String {
     device.dma.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// What SMMUs know a device by, in words; empty if none that Partita drives is before it.
+pub fn streams(smmus: &[Smmu], streams: &[Streams]) -> String {
+    let path = |run: &Streams| smmus.get(run.smmu).map_or("", |smmu| &smmu.path);
+    let words = streams.iter().map(|run| format!("stream {run} of {}", path(run)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+/// The same, as JSON has it.
+pub fn streams_json(smmus: &[Smmu], streams: &[Streams]) -> Vec<Value> {
+    let path = |run: &Streams| smmus.get(run.smmu).map(|smmu| &smmu.path);
+    streams
+        .iter()
+        .map(|run| json!({ "smmu": path(run), "first": format!("{:#x}", run.first), "count": run.count }))
+        .collect()
 }
 
 fn clocks(plan: &Plan) -> Table {
@@ -248,6 +267,7 @@ pub fn json(session: &Session) -> Value {
         "reserved": reserved.collect::<Vec<_>>(),
         "gic": gic,
         "uart": plan.board.uart.as_ref().map(|uart| &uart.path),
+        "smmus": plan.board.smmus.iter().map(|smmu| &smmu.path).collect::<Vec<_>>(),
     });
     let partitions = plan.partitions.iter().map(|partition| partition_json(plan, partition));
     let moves = plan.moves.iter().map(|step| {
@@ -283,6 +303,7 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
             "registers": ranges(&device.regs),
             "interrupts": spis_json(&device.spis),
             "unguarded-dma": ranges(&device.dma),
+            "streams": streams_json(&plan.board.smmus, &device.streams),
         })
     });
     let clocks = partition

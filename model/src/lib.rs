@@ -23,6 +23,7 @@ pub mod pl011;
 pub mod plan;
 pub mod psci;
 pub mod smccc;
+pub mod smmu;
 pub mod stage2;
 pub mod syndrome;
 pub mod sysreg;

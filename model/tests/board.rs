@@ -312,7 +312,22 @@ fn what_qemu_virt_offers() {
     let offers = devices::list(&tree, &board);
     let givable: Vec<_> =
         offers.iter().filter(|offer| offer.why_not.is_none()).map(|offer| offer.path.as_str()).collect();
-    assert_eq!(givable, ["/pl061@9030000", "/pl031@9010000", "/flash@0"]);
+    assert_eq!(givable, ["/pl061@9030000", "/pcie@10000000", "/pl031@9010000", "/flash@0"]);
+    // The bridge comes with its windows and its four interrupts, and is known to the SMMU by all that can be behind it.
+    let bridge = offers.iter().find(|offer| offer.path == "/pcie@10000000").unwrap();
+    let intids: Vec<_> = bridge.spis.iter().map(|spi| (spi.intid, spi.edge)).collect();
+    assert_eq!(intids, [(35, false), (36, false), (37, false), (38, false)]);
+    assert_eq!(
+        bridge.regs,
+        [
+            span(0x40_1000_0000, 0x1000_0000),
+            span(0x3eff_0000, 0x1_0000),
+            span(0x1000_0000, 0x2eff_0000),
+            span(0x80_0000_0000, 0x80_0000_0000)
+        ]
+    );
+    assert_eq!((bridge.dma, bridge.streams.len(), bridge.reach.len()), (true, 1, 0));
+    assert_eq!(bridge.streams[0].to_string(), "0x0-0xffff");
     let virtio = offers.iter().find(|offer| offer.path == "/virtio_mmio@a000200").unwrap();
     assert!(virtio.dma && virtio.page_mates.len() == 7);
 }

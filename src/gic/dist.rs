@@ -5,7 +5,9 @@ use core::sync::atomic::{AtomicUsize, Ordering};
 
 use spin::mutex::TicketMutex;
 
-use super::{Frame, ICACTIVER, ICENABLER, ICFGR, ICPENDR, IPRIORITYR, ISENABLER, KICK_PRIORITY, PRIORITY};
+use super::{
+    Frame, ICACTIVER, ICENABLER, ICFGR, ICPENDR, IPRIORITYR, ISENABLER, ISPENDR, KICK_PRIORITY, PRIORITY,
+};
 
 /// GICD_CTLR.
 pub const CTLR: usize = 0x000;
@@ -52,17 +54,22 @@ pub fn quieten() {
     }
 }
 
-/// Makes one of EL2's own SPIs level-sensitive, with the kick's priority, so that a core whose guest does not run takes it
-/// too.
-pub fn claim(intid: u32) {
+/// Makes one of EL2's own SPIs edge-triggered or level-sensitive, with the kick's priority, so that a core whose guest
+/// does not run takes it too.
+pub fn claim(intid: u32, edge: bool) {
     frame().write_byte(IPRIORITYR + intid as usize, KICK_PRIORITY);
     // Where the field is read-only it is what it must be.
-    let _ = set_edge(frame(), intid, false);
+    let _ = set_edge(frame(), intid, edge);
 }
 
 /// Enables one of EL2's own SPIs.
 pub fn enable(intid: u32) {
     frame().write(ISENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
+}
+
+/// Makes one of EL2's own SPIs pending, as if its device had.
+pub fn pend(intid: u32) {
+    frame().write(ISPENDR + 4 * (intid as usize / 32), 1 << (intid % 32));
 }
 
 /// Makes an interrupt edge-triggered or level-sensitive, and tells what it now is: the field may be read-only. ICFGR has

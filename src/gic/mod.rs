@@ -13,7 +13,7 @@ mod v3;
 
 use core::sync::atomic::{AtomicBool, Ordering};
 
-pub use dist::{claim, enable};
+pub use dist::{claim, enable, pend};
 pub use find::{Found, find};
 pub use lrs::{Lrs, drain};
 pub use partita_model::gic::Version;

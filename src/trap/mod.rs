@@ -17,7 +17,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
 use crate::gic::{DOORBELL, KICK, Lrs, Taken, controller};
-use crate::{board, console, life, power, traps};
+use crate::{board, console, life, power, smmu, traps};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 
@@ -110,6 +110,10 @@ extern "C" fn trap_irq(_frame: &mut Frame, taken: u64) {
             gic.deactivate(taken);
             console::receive(core);
             core.refresh();
+        }
+        intid if core.partition.streams && smmu::interrupt(intid) => {
+            gic.drop_priority(taken);
+            gic.deactivate(taken);
         }
         intid => {
             let irq = {

@@ -6,7 +6,7 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
 use partita_model::addr::PaSpan;
 use partita_model::plan::devices::{Offer, list};
-use partita_model::plan::{Board as PlanBoard, ErrorKind};
+use partita_model::plan::{Board as PlanBoard, ErrorKind, Smmu};
 use serde_json::{Value, json};
 
 use super::print;
@@ -14,7 +14,7 @@ use crate::args::Devices;
 use crate::board::Board;
 use crate::failure::{Failure, Outcome};
 use crate::machine::Options;
-use crate::report::{interrupt, ranges, spis_json};
+use crate::report::{interrupt, ranges, spis_json, streams as words, streams_json};
 use crate::table::Table;
 use crate::ui::Ui;
 
@@ -27,14 +27,15 @@ pub fn devices(args: &Devices, ui: Ui) -> Outcome<()> {
     let facts =
         PlanBoard::new(&tree, &board.stated_ram, &[]).map_err(|error| Failure::input(error.to_string()))?;
     let offers = list(&tree, &facts);
+    let smmus = facts.smmus;
     if args.json {
-        let devices: Vec<_> = offers.iter().map(to_json).collect();
+        let devices: Vec<_> = offers.iter().map(|offer| to_json(offer, &smmus)).collect();
         return print(format!("{:#}\n", json!({ "schema": 1, "devices": devices })).as_bytes());
     }
-    print(text(&offers).as_bytes())
+    print(text(&offers, &smmus).as_bytes())
 }
 
-fn to_json(offer: &Offer) -> Value {
+fn to_json(offer: &Offer, smmus: &[Smmu]) -> Value {
     json!({
         "path": offer.path,
         "registers": ranges(&offer.regs),
@@ -43,12 +44,13 @@ fn to_json(offer: &Offer) -> Value {
         "interrupt-mates": offer.interrupt_mates,
         "dma": offer.dma,
         "dma-reach": ranges(&offer.reach),
+        "streams": streams_json(smmus, &offer.streams),
         "disabled": offer.disabled,
         "why-not": offer.why_not,
     })
 }
 
-fn text(offers: &[Offer]) -> String {
+fn text(offers: &[Offer], smmus: &[Smmu]) -> String {
     let sets = sets(offers);
     let mut table = Table::new(&["device", "registers", "interrupts", "set", "dma", "can be given"]);
     let mut set_seen = false;
@@ -71,7 +73,11 @@ fn text(offers: &[Offer]) -> String {
             dash(regs),
             dash(spis),
             set.map_or("-".to_owned(), ToString::to_string),
-            if offer.dma { reach(&offer.reach) } else { "-".to_owned() },
+            match (offer.dma, offer.streams.as_slice()) {
+                (false, _) => "-".to_owned(),
+                (true, []) => reach(&offer.reach),
+                (true, streams) => words(smmus, streams),
+            },
             verdict,
         ]);
     }
@@ -82,10 +88,16 @@ fn text(offers: &[Offer]) -> String {
              disabled one in the page come along.\n",
         );
     }
-    if offers.iter().any(|offer| offer.dma) {
+    if offers.iter().any(|offer| offer.dma && offer.streams.is_empty()) {
         text.push_str(
             "\nWhat can do DMA, or is not known to be unable to, reads and writes the RAM in its column, whoever owns \
              that: no SMMU that Partita drives stands before it.\n",
+        );
+    }
+    if offers.iter().any(|offer| !offer.streams.is_empty()) {
+        text.push_str(
+            "\nWhat an SMMU knows by a stream does DMA to the memory of its own partition only. Devices with a stream in \
+             common go to the same partition.\n",
         );
     }
     text
@@ -144,6 +156,7 @@ mod tests {
             interrupt_mates: paths(interrupt),
             dma: false,
             reach: Vec::new(),
+            streams: Vec::new(),
             disabled: false,
             why_not: None,
         }

@@ -1,10 +1,10 @@
 //! One card for each partition: what it runs, its console, its devices with their registers and interrupts.
 
-use partita_model::plan::Partition;
+use partita_model::plan::{Partition, Plan};
 
 use super::canvas::{Canvas, Style};
 use super::{FREE, colour};
-use crate::report::{console, interrupt, reach, size, word};
+use crate::report::{console, interrupt, reach, size, streams, word};
 use crate::session::Session;
 
 const LINE: u32 = 18;
@@ -19,7 +19,7 @@ pub fn draw(canvas: &mut Canvas, session: &Session, x: u32, y: u32, width: u32) 
     canvas.text(x, y, Style::HEADING, "Partitions, devices and interrupts");
     let mut top = y + 14;
     for (index, partition) in session.plan.partitions.iter().enumerate() {
-        let lines = lines(partition);
+        let lines = lines(&session.plan, partition);
         let height = 30 + 10 + lines.len() as u32 * LINE + 4;
         canvas.rect(x, top, width, height, ("#ffffff", colour(index).1), 5);
         canvas.rect(x, top, width, 28, colour(index), 5);
@@ -46,7 +46,7 @@ pub fn draw(canvas: &mut Canvas, session: &Session, x: u32, y: u32, width: u32) 
     top - 14
 }
 
-fn lines(partition: &Partition) -> Vec<(&'static str, String)> {
+fn lines(plan: &Plan, partition: &Partition) -> Vec<(&'static str, String)> {
     let load = &partition.load;
     let mut lines = vec![("kernel", format!("{}, entry {}", load.kernel, load.entry))];
     lines.extend(load.initrd.iter().map(|initrd| ("initrd", initrd.clone())));
@@ -61,6 +61,9 @@ fn lines(partition: &Partition) -> Vec<(&'static str, String)> {
         let spis: Vec<_> = device.spis.iter().map(|spi| interrupt(spi.intid)).collect();
         if !spis.is_empty() {
             lines.push(("interrupt", spis.join(", ")));
+        }
+        if !device.streams.is_empty() {
+            lines.push(("DMA as", streams(&plan.board.smmus, &device.streams)));
         }
         if !device.dma.is_empty() {
             lines.push((UNGUARDED, format!("unguarded, reaches {}", reach(device))));

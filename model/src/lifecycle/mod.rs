@@ -205,10 +205,16 @@ pub struct Summary<'a> {
     pub cause: Cause,
     /// Its exits, summed over its virtual CPUs.
     pub exits: Count,
+    /// Accesses of its devices that an SMMU refused.
+    pub dma: u64,
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "summary: {} state={} cause={} {}", self.name, self.state, self.cause, self.exits)
+        write!(
+            f,
+            "summary: {} state={} cause={} {} dma={}",
+            self.name, self.state, self.cause, self.exits, self.dma
+        )
     }
 }

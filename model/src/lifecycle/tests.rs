@@ -47,10 +47,10 @@ fn summary_line() {
         second.count(*kind);
     }
     let exits = [first.get(), second.get()].into_iter().sum();
-    let line = Summary { name: "linux", state: State::Off, cause: Cause::SystemOff, exits };
+    let line = Summary { name: "linux", state: State::Off, cause: Cause::SystemOff, exits, dma: 3 };
     assert_eq!(
         format!("partita: {line}"),
-        "partita: summary: linux state=off cause=system-off irq=1 sgi=2 mmio=3 sysreg=4 psci=5 hvc=6 other=7"
+        "partita: summary: linux state=off cause=system-off irq=1 sgi=2 mmio=3 sysreg=4 psci=5 hvc=6 other=7 dma=3"
     );
     first.count(Kind::Irq);
     assert_eq!(first.get().0[0], 1);

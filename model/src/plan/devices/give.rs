@@ -215,6 +215,7 @@ pub(super) fn can_be_given(catalogue: &Catalogue<'_>, device: usize) -> Result<(
         let Some(facts) = catalogue.facts(inner) else { continue };
         let bad = |what: &str| ErrorKind::BadDeviceProperty(catalogue.path(inner), what.to_owned());
         match facts.registers {
+            Registers::Bad if catalogue.index.is_pci(inner) => return Err(bad("reg or ranges")),
             Registers::Bad => return Err(bad("reg")),
             Registers::OffBus if inner == device => {
                 let bus = catalogue

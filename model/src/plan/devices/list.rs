@@ -8,7 +8,7 @@ use dtoolkit::model::DeviceTree;
 use super::{Catalogue, dma, give, kinds};
 use crate::addr::PaSpan;
 use crate::dt::Index;
-use crate::plan::{Board, Spi};
+use crate::plan::{Board, Spi, Streams};
 
 /// A node with registers.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +26,10 @@ pub struct Offer {
     pub interrupt_mates: Vec<String>,
     /// Whether it can do DMA, as far as is known; what Partita keeps does not count.
     pub dma: bool,
-    /// The RAM that it can then read and write.
+    /// The RAM that it can then read and write with nothing to stop it.
     pub reach: Vec<PaSpan>,
+    /// What an SMMU that Partita drives knows its DMA by; empty: it does none, or nothing guards it.
+    pub streams: Vec<Streams>,
     /// Whether it is disabled in the board's tree.
     pub disabled: bool,
     /// Why it cannot be given, if it cannot; a UART that EL2 prints on can while no console is shared.
@@ -56,7 +58,8 @@ pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
             paths
         };
         let dma = facts.own.is_none() && kinds::can_dma(entry.node);
-        let reach = match dma {
+        let guarded = give::guarded(&catalogue, board, number).ok().flatten().filter(|_| dma);
+        let reach = match dma && guarded.is_none() {
             true => dma::common(&board.ram, &dma::reach(&index, number).unwrap_or_default()),
             false => Vec::new(),
         };
@@ -74,7 +77,9 @@ pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
                 let why = alloc::format!("{} is in its set, which Partita keeps", catalogue.path(mate));
                 Some(super::super::ErrorKind::Own(entry.path.clone(), why).to_string())
             }
-            Ok(()) if dma => Some(super::super::ErrorKind::Dma(entry.path.clone()).to_string()),
+            Ok(()) if dma && guarded.is_none() => {
+                Some(super::super::ErrorKind::Dma(entry.path.clone()).to_string())
+            }
             Ok(()) => None,
         };
         offers.push(Offer {
@@ -87,6 +92,7 @@ pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
             ),
             dma,
             reach,
+            streams: guarded.unwrap_or_default(),
             disabled: facts.disabled,
             why_not,
         });
