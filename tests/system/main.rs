@@ -7,6 +7,7 @@ mod bad;
 mod card;
 mod console;
 mod demo;
+mod dma;
 mod foreign;
 mod guards;
 mod guests;
@@ -26,6 +27,7 @@ const TABLE: &[&[Test]] = &[
     card::TESTS,
     console::TESTS,
     demo::TESTS,
+    dma::TESTS,
     foreign::TESTS,
     guards::TESTS,
     guests::TESTS,

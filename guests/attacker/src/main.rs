@@ -5,7 +5,7 @@
 //! nothing. It prints `attacker: SURFACE/ROW held`, `attacker: SURFACE/ROW skipped: WHY` or `attacker: SURFACE/ROW ESCAPED:
 //! WHY` for each row, then `attacker: done N held, M escaped, K skipped`, and powers off. Before a row that needs a boot of its
 //! own it prints `attacker: SURFACE/ROW tried`, as such a row may not come back. The table is printed as
-//! `attacker: row SURFACE/ROW [alone] guard GUARD: TRIED; MUST`.
+//! `attacker: row SURFACE/ROW [alone] [dma] guard GUARD: TRIED; MUST`.
 //!
 //! What a row sees is one half of the verdict. The other is what others see meanwhile: the victim, and who looks at the
 //! machine from outside.
@@ -44,7 +44,9 @@ fn main(machine: &'static Machine) {
     let (mut held, mut escaped, mut skipped) = (0, 0, 0);
     for (at, surface) in rows::SURFACES.iter().enumerate() {
         for (number, row) in surface.rows.iter().enumerate() {
-            if !env.selects(surface.name, row.name) || (row.alone && !named(&env, row.name)) {
+            let unasked = (row.alone && !named(&env, row.name))
+                || (row.dma && !named(&env, row.name) && !named(&env, surface.name));
+            if unasked || !env.selects(surface.name, row.name) {
                 continue;
             }
             RUNNING.0.store(at, Ordering::SeqCst);
@@ -79,7 +81,8 @@ fn main(machine: &'static Machine) {
     println!("attacker: done {held} held, {escaped} escaped, {skipped} skipped");
 }
 
-/// Whether the bootargs name a row itself: those that need a boot of their own do not come with their surface.
+/// Whether the bootargs name a row itself, or a surface: rows that need a boot of their own do not come with their surface,
+/// those that need a device that does DMA come with nothing else.
 fn named(env: &Env, row: &str) -> bool {
     let list = args::get(env.machine.bootargs, "test").unwrap_or("");
     list.split(',').any(|name| name.rsplit('/').next() == Some(row))
@@ -111,9 +114,10 @@ fn alive() -> partita_guest::rows::Outcome {
 
 fn list() {
     for surface in rows::SURFACES {
-        for Row { name, tried, must, guard, alone, .. } in surface.rows {
+        for Row { name, tried, must, guard, alone, dma, .. } in surface.rows {
             let alone = if *alone { " alone" } else { "" };
-            println!("attacker: row {}/{name}{alone} guard {guard}: {tried}; {must}", surface.name);
+            let dma = if *dma { " dma" } else { "" };
+            println!("attacker: row {}/{name}{alone}{dma} guard {guard}: {tried}; {must}", surface.name);
         }
     }
 }

@@ -19,6 +19,8 @@ pub struct Row {
     pub gic: Option<Version>,
     /// It runs only when named, in a boot of its own: it ends the attacker, or leaves it unfit for other rows.
     pub alone: bool,
+    /// It runs only when named: it needs a device of the attacker's that does DMA.
+    pub dma: bool,
 }
 
 /// Rows against one part of the machine.
@@ -38,7 +40,7 @@ impl Row {
         guard: &'static str,
         run: fn(&Env) -> Outcome,
     ) -> Row {
-        Row { name, tried, must, guard, run, gic: None, alone: false }
+        Row { name, tried, must, guard, run, gic: None, alone: false, dma: false }
     }
 
     /// The row is about a GICv2.
@@ -50,6 +52,12 @@ impl Row {
     /// The row is about a GICv3.
     pub const fn v3(mut self) -> Row {
         self.gic = Some(Version::V3);
+        self
+    }
+
+    /// The row needs a device that does DMA.
+    pub const fn dma(mut self) -> Row {
+        self.dma = true;
         self
     }
 

@@ -9,6 +9,7 @@
 pub mod args;
 pub mod console;
 pub mod cpu;
+pub mod edu;
 pub mod exception;
 pub mod gic;
 pub mod machine;

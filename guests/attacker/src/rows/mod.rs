@@ -1,6 +1,7 @@
 //! The table.
 
 mod calls;
+mod dma;
 mod edges;
 mod loops;
 mod sgi;
@@ -13,4 +14,5 @@ pub const SURFACES: &[Surface] = &[
     Surface { name: "calls", rows: calls::ROWS },
     Surface { name: "sgi", rows: sgi::ROWS },
     Surface { name: "loops", rows: loops::ROWS },
+    Surface { name: "dma", rows: dma::ROWS },
 ];
