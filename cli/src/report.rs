@@ -1,6 +1,8 @@
 //! A plan as text and as JSON: cores, memory, devices and interrupts per partition, and what goes where.
 
-use partita_model::plan::{Console, Device, Dtb, Gic, InterruptPath, Partition, Plan, Smmu, Spi, Streams};
+use partita_model::plan::{
+    Console, Device, Dtb, Gic, InterruptPath, Partition, PciPart, Plan, Smmu, Spi, Streams,
+};
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -69,6 +71,8 @@ pub fn text(session: &Session) -> String {
     section("memory", &memory(session));
     section("moved at boot", &moves(plan));
     section("devices", &devices(plan));
+    section("PCI functions", &functions(plan));
+    section("PCI windows", &windows(plan));
     section("clocks", &clocks(plan));
     section("images", &images(plan));
     text.truncate(text.trim_end().len());
@@ -85,7 +89,7 @@ fn partitions(session: &Session) -> Table {
             partition.name.clone(),
             partition.cpus.len().to_string(),
             size(total),
-            partition.devices.len().to_string(),
+            (partition.devices.len() + partition.functions().count()).to_string(),
             console(&partition.console),
             word(&partition.interrupt_path),
             format!("{}, restart {}", word(&partition.start), word(&partition.restart)),
@@ -155,6 +159,39 @@ fn devices(plan: &Plan) -> Table {
             [device.path.clone(), partition.name.clone(), dash(spis(&device.spis)), dash(regs.join(", "))];
         let row = row.into_iter().chain(guarded.then(|| dash(streams(&plan.board.smmus, &device.streams))));
         table.row(row.chain(unguarded.then(|| dash(reach(device)))));
+    }
+    table
+}
+
+/// PCI functions that are given one by one.
+fn functions(plan: &Plan) -> Table {
+    let mut table = Table::new(&["function", "partition", "interrupt", "DMA as"]);
+    for partition in &plan.partitions {
+        for function in partition.functions() {
+            table.row([
+                function.name.clone(),
+                partition.name.clone(),
+                function.spi.map_or("-".to_owned(), |spi| interrupt(spi.intid)),
+                streams(&plan.board.smmus, &function.streams),
+            ]);
+        }
+    }
+    table
+}
+
+/// Where their memory can be.
+fn windows(plan: &Plan) -> Table {
+    let mut table = Table::new(&["bridge", "partition", "on the bus", "host", "size"]);
+    for partition in &plan.partitions {
+        for (part, window) in partition.pci.iter().flat_map(|p| p.windows.iter().map(move |w| (p, w))) {
+            table.row([
+                plan.board.pci[part.bridge].path.clone(),
+                partition.name.clone(),
+                window.on_bus().to_string(),
+                window.physical().to_string(),
+                size(window.size),
+            ]);
+        }
     }
     table
 }
@@ -289,6 +326,25 @@ pub fn spis_json(spis: &[Spi]) -> Vec<Value> {
         .collect()
 }
 
+/// A partition's part of a PCI bridge.
+fn pci_json(plan: &Plan, part: &PciPart) -> Value {
+    let functions = part.functions.iter().map(|function| {
+        json!({
+            "name": function.name,
+            "interrupts": spis_json(function.spi.as_slice()),
+            "streams": streams_json(&plan.board.smmus, &function.streams),
+        })
+    });
+    let windows = part.windows.iter().map(
+        |window| json!({ "bus": format!("{:#x}", window.bus.0), "host": Range::from(window.physical()) }),
+    );
+    json!({
+        "bridge": plan.board.pci[part.bridge].path,
+        "functions": functions.collect::<Vec<_>>(),
+        "windows": windows.collect::<Vec<_>>(),
+    })
+}
+
 fn partition_json(plan: &Plan, partition: &Partition) -> Value {
     let memory = partition.memory.iter().map(|memory| {
         json!({
@@ -337,6 +393,7 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
         "cpus": partition.cpus.iter().map(|index| plan.board.cpus[*index].path.as_str()).collect::<Vec<_>>(),
         "memory": memory.collect::<Vec<_>>(),
         "devices": devices.collect::<Vec<_>>(),
+        "pci": partition.pci.iter().map(|part| pci_json(plan, part)).collect::<Vec<_>>(),
         "interrupts": spis_json(&partition.spis),
         "fixed-clocks": clocks.collect::<Vec<_>>(),
         "console": console,

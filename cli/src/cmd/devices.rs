@@ -6,6 +6,7 @@ use dtoolkit::fdt::Fdt;
 use dtoolkit::model::DeviceTree;
 use partita_model::addr::PaSpan;
 use partita_model::plan::devices::{Offer, list};
+use partita_model::plan::pci::{self, BridgeOffer};
 use partita_model::plan::{Board as PlanBoard, ErrorKind, Smmu};
 use serde_json::{Value, json};
 
@@ -27,12 +28,48 @@ pub fn devices(args: &Devices, ui: Ui) -> Outcome<()> {
     let facts =
         PlanBoard::new(&tree, &board.stated_ram, &[]).map_err(|error| Failure::input(error.to_string()))?;
     let offers = list(&tree, &facts);
+    let bridges = pci::list(&tree, &facts);
     let smmus = facts.smmus;
     if args.json {
         let devices: Vec<_> = offers.iter().map(|offer| to_json(offer, &smmus)).collect();
-        return print(format!("{:#}\n", json!({ "schema": 1, "devices": devices })).as_bytes());
+        let bridges: Vec<_> = bridges.iter().map(bridge_json).collect();
+        let all = json!({ "schema": 1, "devices": devices, "pci": bridges });
+        return print(format!("{all:#}\n").as_bytes());
     }
-    print(text(&offers, &smmus).as_bytes())
+    print((text(&offers, &smmus) + &bridges.iter().map(bridge_text).collect::<String>()).as_bytes())
+}
+
+fn bridge_json(bridge: &BridgeOffer) -> Value {
+    let lines = bridge.lines.iter().map(
+        |line| json!({ "interrupts": spis_json(line.spi.as_slice()), "devices": line.devices.as_slice() }),
+    );
+    json!({
+        "path": bridge.path,
+        "bus": bridge.bus,
+        "guarded": bridge.guarded,
+        "lines": lines.collect::<Vec<_>>(),
+    })
+}
+
+/// What holds for the functions of a bridge, which are not in the tree.
+fn bridge_text(bridge: &BridgeOffer) -> String {
+    let BridgeOffer { path, bus, .. } = bridge;
+    if !bridge.guarded {
+        return format!(
+            "\nNone of the PCI functions of {path} can be given by itself: no SMMU stands before them.\n"
+        );
+    }
+    let mut table = Table::new(&["interrupt", "PCI devices of one set"]);
+    for line in &bridge.lines {
+        let numbers: Vec<_> = line.devices.iter().map(|device| format!("{bus:02x}:{device:02x}")).collect();
+        let spi = line.spi.map_or("-".to_owned(), |spi| interrupt(spi.intid));
+        table.row([spi, numbers.join(", ")]);
+    }
+    format!(
+        "\nPCI functions of {path} can be given by the numbers that lspci prints, such as \"{path}/{bus:02x}:02.0\". Those \
+         of one set go to the same partition:\n{}",
+        table.text(2)
+    )
 }
 
 fn to_json(offer: &Offer, smmus: &[Smmu]) -> Value {

@@ -69,10 +69,21 @@ fn lines(plan: &Plan, partition: &Partition) -> Vec<(&'static str, String)> {
             lines.push((UNGUARDED, format!("unguarded, reaches {}", reach(device))));
         }
     }
-    if partition.devices.is_empty() {
+    for function in partition.functions() {
+        lines.push(("device", function.name.clone()));
+        lines.extend(function.spi.map(|spi| ("interrupt", interrupt(spi.intid))));
+        lines.push(("DMA as", streams(&plan.board.smmus, &function.streams)));
+    }
+    for window in partition.pci.iter().flat_map(|part| &part.windows) {
+        lines.push(("window", window.physical().to_string()));
+    }
+    if partition.devices.is_empty() && partition.pci.is_empty() {
         lines.push(("devices", "none".to_owned()));
     }
-    let stray = partition.spis.iter().filter(|spi| !partition.devices.iter().any(|d| d.spis.contains(spi)));
+    let stray = partition.spis.iter().filter(|spi| {
+        let of_device = partition.devices.iter().any(|device| device.spis.contains(spi));
+        !of_device && !partition.functions().any(|function| function.spi.as_ref() == Some(*spi))
+    });
     lines.extend(stray.map(|spi| ("interrupt", interrupt(spi.intid))));
     lines
 }

@@ -1,6 +1,7 @@
 //! What the tool makes of a good plan: JSON, drawing, guest trees, bundle, and the pages about itself.
 
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 
 use super::world::{World, expected};
@@ -127,6 +128,49 @@ fn trusted_devices_are_marked_everywhere() {
     ] {
         assert!(words.contains(&word), "no {word:?} in the drawing");
     }
+}
+
+/// PCI functions, on the tree that the model's tests have of QEMU virt.
+#[test]
+fn pci_functions_are_shown() {
+    let world = World::new();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let tree = Command::new("dtc")
+        .args(["-q", "-I", "dts", "-O", "dtb"])
+        .arg(root.join("model/tests/data/virt.dts"))
+        .output()
+        .expect("dtc");
+    world.write("plans/virt.dtb", &tree.stdout);
+    world.write("plans/pci.dtso", &fs::read(root.join("tests/plans/good/pci.dtso")).expect("a plan"));
+    world.write("plans/flat.bin", b"flat");
+    let (text, _) = world.expect(0, "check pci.dtso --platform qemu-virt --dtb virt.dtb");
+    let shown: Vec<_> = text.lines().skip_while(|line| *line != "PCI functions").take(13).collect();
+    let wanted = [
+        "PCI functions",
+        "  function                partition  interrupt  DMA as",
+        "  /pcie@10000000/00:02.0  one        SPI 5      stream 0x10 of /smmuv3@9050000",
+        "  /pcie@10000000/00:02.3  one        SPI 5      stream 0x13 of /smmuv3@9050000",
+        "  /pcie@10000000/00:06.0  one        SPI 5      stream 0x30 of /smmuv3@9050000",
+        "  /pcie@10000000/00:01.0  two        SPI 4      stream 0x8 of /smmuv3@9050000",
+        "",
+        "PCI windows",
+        "  bridge          partition  on the bus                 host                       size",
+        "  /pcie@10000000  one        0x10000000-0x1fffffff      0x10000000-0x1fffffff      256 MiB",
+        "  /pcie@10000000  one        0x8000000000-0xbfffffffff  0x8000000000-0xbfffffffff  256 GiB",
+        "  /pcie@10000000  two        0x20000000-0x2fffffff      0x20000000-0x2fffffff      256 MiB",
+        "  /pcie@10000000  two        0xc000000000-0xffffffffff  0xc000000000-0xffffffffff  256 GiB",
+    ];
+    assert_eq!(shown, wanted, "{text}");
+    let (json, _) = world.expect(0, "check pci.dtso --platform qemu-virt --dtb virt.dtb --json");
+    let value: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    let part = &value["partitions"][1]["pci"][0];
+    assert_eq!(part["bridge"], "/pcie@10000000");
+    assert_eq!(part["functions"][0]["name"], "/pcie@10000000/00:01.0");
+    assert_eq!(part["windows"][0]["host"]["base"], "0x20000000");
+    let (text, _) = world.expect(0, "devices --platform qemu-virt --dtb virt.dtb");
+    let sets: Vec<_> = text.lines().skip_while(|line| !line.starts_with("PCI functions of")).collect();
+    assert_eq!(sets.len(), 6, "{text}");
+    assert!(sets[2].starts_with("  SPI 3      00:00, 00:04, 00:08, 00:0c, 00:10, "), "{text}");
 }
 
 #[test]

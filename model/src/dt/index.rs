@@ -282,7 +282,7 @@ impl<'a> Index<'a> {
     }
 
     /// A child address of `bus` as a physical one.
-    fn translate(&self, bus: usize, base: u64, size: u64) -> Option<u64> {
+    pub(crate) fn translate(&self, bus: usize, base: u64, size: u64) -> Option<u64> {
         let mut base = base;
         for bus in self.upwards(bus) {
             let entry = self.entries.get(bus)?;

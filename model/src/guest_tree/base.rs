@@ -251,7 +251,7 @@ impl<'a> Writer<'a> {
     }
 
     /// An interrupt specifier in as many cells as the host's controller takes; a fourth names no PPI partition.
-    fn interrupt(&self, kind: u32, number: u32, flags: u32) -> Vec<u32> {
+    pub(super) fn interrupt(&self, kind: u32, number: u32, flags: u32) -> Vec<u32> {
         let mut cells = vec![kind, number, flags];
         cells.resize(self.interrupt_cells(), 0);
         cells

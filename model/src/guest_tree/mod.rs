@@ -12,6 +12,7 @@ mod devices;
 mod fault;
 mod merge;
 mod node;
+mod pci;
 mod refs;
 
 use alloc::collections::{BTreeMap, BTreeSet};
@@ -63,6 +64,7 @@ pub fn write(plan: &Plan, partition: usize, host: &DeviceTree) -> Result<Vec<u8>
     let mut writer = Writer::new(plan, partition, host)?;
     writer.base()?;
     writer.devices()?;
+    writer.bridges()?;
     writer.console()?;
     writer.aliases();
     writer.guest_tree()?;

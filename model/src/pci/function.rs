@@ -70,12 +70,13 @@ pub struct Function {
 }
 
 impl Function {
-    /// Looks at a function that [`quiet`](super::quiet()) has found, and brings it to its state after reset.
+    /// Looks at a function that [`quiet`](super::quiet()) has found, and brings it to its state after reset. `several`:
+    /// the partition has more of its device; `wired`: the plan knows where pin A leads.
     ///
     /// # Errors
     ///
     /// Why no guest can have it. It is silent then.
-    pub fn new(address: Address, several: bool, config: &mut dyn Config) -> Result<Self, Fault> {
+    pub fn new(address: Address, several: bool, wired: bool, config: &mut dyn Config) -> Result<Self, Fault> {
         match config.read(address, ID) as u16 {
             // No vendor has these (PCI 6.2.1). Ones are also what is read where nobody answers.
             0xffff | 0 => return Err(Fault::Absent),
@@ -95,7 +96,7 @@ impl Function {
             return Err(Fault::Bypasses);
         }
         let view = View::new(address, config);
-        let pin = u8::from(config.read(address, INTERRUPT) >> 8 & 0xff == 1);
+        let pin = u8::from(wired && config.read(address, INTERRUPT) >> 8 & 0xff == 1);
         let several = several && header & MULTI_FUNCTION != 0;
         Ok(Self { address, command: 0, bars, view, line: 0, pin, several })
     }

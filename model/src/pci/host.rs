@@ -3,13 +3,15 @@
 use alloc::vec::Vec;
 
 use super::{Address, BUS_BYTES, Config, FUNCTION_BYTES, Function};
-use crate::addr::{IpaSpan, PciSpan};
+use crate::addr::PciSpan;
 
 /// A partition's part of a host bridge.
 #[derive(Clone, Debug)]
 pub struct Host {
-    /// Where the guest sees the configuration space of the root bus. Nothing is mapped there.
-    ecam: IpaSpan,
+    /// The bridge's number in the plan.
+    bridge: usize,
+    /// Bytes of configuration space that the guest sees: those of the root bus. Nothing is mapped there.
+    size: u64,
     /// The root bus.
     bus: u8,
     /// The parts of the bridge's memory windows that are the partition's.
@@ -18,17 +20,23 @@ pub struct Host {
 }
 
 impl Host {
-    /// A bridge whose root bus has its configuration space at `ecam`.
+    /// The partition's part of bridge number `bridge`, whose root bus is `bus`: its guest sees `size` bytes of
+    /// configuration space.
     #[must_use]
-    pub fn new(ecam: IpaSpan, bus: u8, windows: Vec<PciSpan>, functions: Vec<Function>) -> Self {
-        let ecam = IpaSpan { base: ecam.base, size: ecam.size.min(BUS_BYTES) };
-        Self { ecam, bus, windows, functions }
+    pub fn new(bridge: usize, size: u64, bus: u8, windows: Vec<PciSpan>, functions: Vec<Function>) -> Self {
+        Self { bridge, size: size.min(BUS_BYTES), bus, windows, functions }
     }
 
-    /// Where accesses trap.
+    /// The bridge's number in the plan.
     #[must_use]
-    pub fn ecam(&self) -> IpaSpan {
-        self.ecam
+    pub fn bridge(&self) -> usize {
+        self.bridge
+    }
+
+    /// The root bus.
+    #[must_use]
+    pub fn bus(&self) -> u8 {
+        self.bus
     }
 
     /// The guest accesses `width` bytes, at most eight, at `offset` of the configuration space: any width anywhere,
@@ -56,7 +64,7 @@ impl Host {
         let number = (offset / FUNCTION_BYTES) as u8;
         let address = Address::new(u16::from(self.bus) << 8 | u16::from(number));
         let mine = self.functions.iter_mut().find(|function| function.address() == address);
-        let Some(function) = mine.filter(|_| offset < self.ecam.size) else { return u32::MAX };
+        let Some(function) = mine.filter(|_| offset < self.size) else { return u32::MAX };
         let register = (offset % FUNCTION_BYTES) as u16;
         match write {
             Some(value) => {

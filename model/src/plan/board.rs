@@ -92,6 +92,7 @@ impl Board {
             reserved: ram::reserved(tree, index, &occupied)?,
             gic: gic::gic(index)?,
             uart: uart(index),
+            pci: super::pci::bridges(index),
             psci,
             power: power::controller(index),
             timer_ppis: timer(index)?,

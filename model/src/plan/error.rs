@@ -198,6 +198,20 @@ pub enum ErrorKind {
     NotClock(String),
     /// The partition does not have this device.
     NotGiven(String),
+    /// A PCI function of a node that is no host bridge that Partita knows: function, node.
+    PciBridge(String, String),
+    /// No bus, device and function.
+    PciNumbers(String),
+    /// A PCI function of one device with another partition's: function, the other one.
+    PciDevice(String, String),
+    /// A PCI function whose device's function 0 is not given: function, function 0.
+    PciFirst(String, String),
+    /// A PCI function that shares its interrupt with another partition's: function, SPI, the others.
+    PciLine(String, u32, String),
+    /// A PCI function without an SMMU before it: function, bridge.
+    PciDma(String, String),
+    /// A bridge's windows cannot be divided among so many partitions.
+    PciWindow(String, u64),
 
     // --- the console -------------------------------------------------------------------------------------------
     /// `console = "device"` without a UART.

@@ -7,12 +7,14 @@ use alloc::vec::Vec;
 
 use super::devices::{Catalogue, Given, give, warnings};
 use super::own_tree::{self, Has};
+use super::pci::Bridge;
 use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
-    Board, Console, Dtb, ErrorKind, Inputs, Memory, Move, Partition, Plan, PlanError, Planned, overlay,
+    Board, Console, Dtb, ErrorKind, Inputs, Memory, Move, Partition, Plan, PlanError, Planned, overlay, pci,
     rules, space, spec,
 };
+use crate::addr::PaSpan;
 use crate::dt::Index;
 
 impl Plan {
@@ -54,7 +56,10 @@ fn devices(index: &Index<'_>, board: &Board, specs: &[Spec]) -> Result<Vec<Given
     // Partita keeps its UART if any console is shared, which a partition's is by default if it owns no UART.
     let free = Catalogue::new(index, board, false);
     let shared = specs.iter().any(|spec| space::shares_console(spec, free.names_uart(&spec.devices)));
-    give(&Catalogue::new(index, board, shared), board, specs)
+    let catalogue = Catalogue::new(index, board, shared);
+    let mut given = give(&catalogue, board, specs)?;
+    pci::give(&catalogue, board, specs, &mut given)?;
+    Ok(given)
 }
 
 /// Where each partition's RAM is, and what makes room for it; the board is told of the new places.
@@ -112,13 +117,11 @@ fn assemble(
         if let Dtb::File(name) = &spec.dtb
             && let Some(blob) = inputs.files.get(name)
         {
-            let has = Has {
-                board: &board,
-                cpus: cpus.len(),
-                memory: &memory,
-                mmio: &given.mmio,
-                console: &console,
-            };
+            // Configuration space is not mapped, but answered.
+            let ecam = given.pci.iter().filter_map(|part| board.pci.get(part.bridge)).map(Bridge::root_ecam);
+            let mmio: Vec<PaSpan> = given.mmio.iter().copied().chain(ecam).collect();
+            let has =
+                Has { board: &board, cpus: cpus.len(), memory: &memory, mmio: &mmio, console: &console };
             own_tree::check(blob, &has)
                 .map_err(|fault| spec.error("dtb", ErrorKind::OwnTree(name.clone(), Box::new(fault))))?;
         }
@@ -129,6 +132,7 @@ fn assemble(
             cpus,
             memory,
             devices: given.devices,
+            pci: given.pci,
             mmio: given.mmio,
             spis: given.spis,
             streams: given.streams,

@@ -10,6 +10,7 @@ mod gic;
 mod make;
 mod overlay;
 mod own_tree;
+pub mod pci;
 pub mod place;
 mod power;
 mod ram;
@@ -26,6 +27,7 @@ pub mod vocabulary;
 pub use error::{ErrorKind, PlanError, SharedStream};
 pub use gic::interface_pages;
 pub use own_tree::TreeFault;
+pub use pci::{Bridge, PciFunction, PciPart, Window};
 pub use smmu::streams_of;
 pub use types::*;
 

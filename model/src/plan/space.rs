@@ -58,6 +58,11 @@ pub(super) fn console(board: &Board, spec: &Spec, given: &Given) -> Result<Conso
         let kind = ErrorKind::ConsoleInterruptTaken(spi, device.path.clone());
         return Err(spec.error("console-interrupt", kind));
     }
+    let mut functions = given.pci.iter().flat_map(|part| &part.functions);
+    if let Some(function) = functions.find(|function| function.spi.is_some_and(|spi| spi.intid == intid)) {
+        let kind = ErrorKind::ConsoleInterruptTaken(spi, function.name.clone());
+        return Err(spec.error("console-interrupt", kind));
+    }
     Ok(Console::Shared { base: Ipa(base), intid })
 }
 
@@ -91,6 +96,12 @@ fn fixed(board: &Board, given: &Given) -> Vec<(IpaSpan, String)> {
         spans.extend(
             device.regs.iter().map(|reg| (seen(&reg.pages()), format!("the device {}", device.path))),
         );
+    }
+    for part in &given.pci {
+        let path = board.pci.get(part.bridge).map_or("", |bridge| &bridge.path);
+        spans.push((part.ecam, format!("the configuration space of {path}")));
+        let windows = part.windows.iter().map(|window| seen(&window.physical()));
+        spans.extend(windows.map(|window| (window, format!("the window of {path}"))));
     }
     spans
 }

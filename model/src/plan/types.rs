@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::pci::{Bridge, PciFunction, PciPart};
 use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
 
 /// Everything that is decided before the first partition starts.
@@ -41,6 +42,8 @@ pub struct Board {
     pub gic: Gic,
     /// The UART of /chosen stdout-path, if it is of a kind that EL2 can drive.
     pub uart: Option<Uart>,
+    /// PCI host bridges whose functions can be given one by one, and are silenced at boot.
+    pub pci: Vec<Bridge>,
     /// How firmware is called for PSCI, if it has it.
     pub psci: Option<Conduit>,
     /// What powers the board off where firmware takes no calls.
@@ -278,7 +281,10 @@ pub struct Partition {
     pub memory: Vec<Memory>,
     /// Devices given whole.
     pub devices: Vec<Device>,
-    /// The devices' registers as whole pages, merged and sorted, each at its own address (IPA = PA).
+    /// PCI functions given one by one, with their part of the bridge that they are on.
+    pub pci: Vec<PciPart>,
+    /// The devices' registers as whole pages, and the parts of PCI bridges' windows, merged and sorted, each at its own
+    /// address (IPA = PA).
     pub mmio: Vec<PaSpan>,
     /// Physical SPIs that the partition owns (INTID >= 32), sorted.
     pub spis: Vec<Spi>,
@@ -307,6 +313,13 @@ pub struct Partition {
     pub clear_memory: ClearMemory,
     /// Path of the `guest-tree` subnode in the merged tree, if it has one.
     pub guest_tree: Option<String>,
+}
+
+impl Partition {
+    /// Its PCI functions, those that are given one by one.
+    pub fn functions(&self) -> impl Iterator<Item = &PciFunction> {
+        self.pci.iter().flat_map(|part| &part.functions)
+    }
 }
 
 /// One piece of guest RAM.

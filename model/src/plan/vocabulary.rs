@@ -44,7 +44,7 @@ pub const PARTITION: &[Word] = &[
     word("dtb-address", "an address", "the last 2 MiB of the first RAM entry"),
     word("bootargs", "a string", "empty"),
     word("dtb", "a bundle file or \"none\"", "generated"),
-    word("devices", "paths or aliases of host nodes", "none"),
+    word("devices", "paths or aliases of host nodes, and PCI functions", "none"),
     word("fixed-clocks", "paths or aliases of clock providers", "none"),
     word("dma-trusted", "paths or aliases of devices", "none"),
     word("console", "\"device\", \"shared\" or \"none\"", "\"shared\" when it owns no UART"),

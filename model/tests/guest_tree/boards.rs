@@ -98,6 +98,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
     let memory = Memory { ipa: ipa(0x4000_0000, 0x1000_0000), pa: Pa(0x5000_0000), numa: None };
     Plan {
         board: Board {
+            pci: Vec::new(),
             cpus: cpus.collect(),
             ram: vec![pa(0x4000_0000, 0x4000_0000)],
             reserved: vec![],
@@ -109,6 +110,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
             smmus: Vec::new(),
         },
         partitions: vec![Partition {
+            pci: Vec::new(),
             name: name.into(),
             path: format!("/partitions/{name}"),
             cpus: (0..owned).collect(),

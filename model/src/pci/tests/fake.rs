@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::addr::{Ipa, PciAddr, PciSpan, Span};
+use crate::addr::{PciAddr, PciSpan, Span};
 use crate::pci::{Address, Config, Function, Host};
 
 pub const BYTES: usize = 0x1000;
@@ -26,6 +26,8 @@ pub struct Space {
     /// What virtio's window through configuration space leads to, and where it is.
     pub virtio: Option<(usize, u32)>,
     pub resets: u32,
+    /// It resets its address registers whenever it is turned on, and goes on decoding.
+    pub treacherous: bool,
     /// Where the next capability's offset goes, and where the next extended one does.
     link: usize,
     next: usize,
@@ -43,6 +45,7 @@ impl Space {
             express: None,
             virtio: None,
             resets: 0,
+            treacherous: false,
             link: 0x34,
             next: 0x40,
         };
@@ -217,11 +220,10 @@ impl Bus {
     /// A partition's view of these functions.
     pub fn host(&mut self, of: &[Address]) -> Host {
         let functions =
-            of.iter().map(|address| Function::new(*address, of.len() > 1, self).unwrap()).collect();
+            of.iter().map(|address| Function::new(*address, of.len() > 1, true, self).unwrap()).collect();
         self.owned = of.to_vec();
         self.guarded = true;
-        let ecam = Span { base: Ipa(0x40_1000_0000), size: 0x10_0000 };
-        Host::new(ecam, 0, vec![WINDOW, WINDOW_64], functions)
+        Host::new(0, 0x10_0000, 0, vec![WINDOW, WINDOW_64], functions)
     }
 
     /// What must hold after each write, once guests run.
@@ -289,6 +291,10 @@ impl Config for Bus {
                     space.bytes[lane] &= !space.writable[lane];
                 }
             }
+        }
+        if space.treacherous && at == 4 && value & 2 != 0 {
+            space.set(0x10, 0);
+            return;
         }
         if self.guarded {
             self.check();

@@ -139,6 +139,19 @@ fn it_goes_on_decoding_while_other_bits_change() {
     assert_eq!((bus.command(CARD), bus.functions[&CARD].word(0x10)), (0x402, WINDOW.base.0 as u32));
 }
 
+/// One that resets itself at the worst moment decodes nothing when the guest goes on.
+#[test]
+fn what_resets_itself_is_turned_off() {
+    let mut bus = Bus::default();
+    let mut space = Space::new(1, 2).memory(0, 0x1000, false).pin(1);
+    space.treacherous = true;
+    bus.add(CARD, space);
+    let mut host = bus.host(&[CARD]);
+    host.access(at(0x10), 4, Some(WINDOW.base.0), &mut bus);
+    host.access(at(4), 2, Some(6), &mut bus);
+    assert_eq!(bus.command(CARD), 4);
+}
+
 #[test]
 fn the_command_register_has_three_bits() {
     let (mut bus, mut host) = world();
@@ -183,6 +196,22 @@ fn capabilities_are_those_allowed() {
     {
         assert_eq!(host.access(at(register), 4, None, &mut bus), 0, "{what}");
     }
+}
+
+/// A list that never ends has an end for the guest, and none of it lies beyond conventional space.
+#[test]
+fn lists_that_make_no_sense() {
+    let mut space = Space::new(1, 2).vendor(&[1, 2, 3]).extended();
+    space.bytes[0x41] = 0xf8;
+    space.bytes[0xf8..0xfb].copy_from_slice(&[9, 0x40, 0x20]);
+    let mut bus = Bus::default();
+    bus.add(CARD, space);
+    crate::pci::quiet(0, 0xff, &mut bus);
+    let mut host = bus.host(&[CARD]);
+    assert_eq!(host.access(at(0x34), 1, None, &mut bus), 0x40);
+    assert_eq!(host.access(at(0x41), 1, None, &mut bus), 0xf8);
+    assert_eq!(host.access(at(0xf9), 1, None, &mut bus), 0);
+    assert_eq!(host.access(at(0x100), 4, None, &mut bus), 0);
 }
 
 #[test]
@@ -246,9 +275,9 @@ fn what_no_guest_can_have() {
     let make = |space: Space| {
         let mut bus = Bus::default();
         bus.add(CARD, space);
-        Function::new(CARD, false, &mut bus).map(|_| ())
+        Function::new(CARD, false, true, &mut bus).map(|_| ())
     };
-    assert_eq!(Function::new(CARD, false, &mut Bus::default()).map(|_| ()), Err(Fault::Absent));
+    assert_eq!(Function::new(CARD, false, true, &mut Bus::default()).map(|_| ()), Err(Fault::Absent));
     assert_eq!(make(card()), Ok(()));
     let mut bridge = card();
     bridge.bytes[0xe] = 1;
@@ -267,7 +296,7 @@ fn virtio_has_to_keep_to_the_smmu() {
     let make = |space: Space| {
         let mut bus = Bus::default();
         bus.add(CARD, space);
-        Function::new(CARD, false, &mut bus).map(|_| ())
+        Function::new(CARD, false, true, &mut bus).map(|_| ())
     };
     let virtio = |high| Space::new(0, 0).virtio(high);
     assert_eq!(make(virtio(3)), Ok(()));

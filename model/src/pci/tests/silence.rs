@@ -61,9 +61,11 @@ fn the_walk_ends() {
     bus.add_bridge(Address::of(5, 0, 0), 5, 5);
     bus.add_bridge(Address::of(5, 1, 0), 4, 4);
     bus.add(Address::of(9, 0, 0), busy());
+    bus.add(Address::of(0, 0, 0), busy());
     assert_eq!(quiet(4, 8, &mut bus), 6);
     assert!(bus.reads < 2000, "{} reads", bus.reads);
     assert!(!noise(&bus, Address::of(9, 0, 0)).is_empty(), "beyond the bridge's buses");
+    assert!(!noise(&bus, Address::of(0, 0, 0)).is_empty(), "before them");
     // A list of capabilities that bites its tail, and extended ones that do.
     let mut loops = busy();
     loops.bytes[0x51] = 0x40;

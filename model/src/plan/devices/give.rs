@@ -12,6 +12,7 @@ use super::{Catalogue, clocks, dma, kinds, merged_pages, needs};
 use crate::addr::PaSpan;
 use crate::dt::{Registers, cell, nearest, value};
 use crate::plan::error::SharedStream;
+use crate::plan::pci::{self, PciPart};
 use crate::plan::smmu;
 use crate::plan::spec::Spec;
 use crate::plan::{Board, Device, ErrorKind, FixedClock, PlanError, Spi, Streams};
@@ -21,6 +22,8 @@ use crate::weaken::{Guard, removed};
 pub(in crate::plan) struct Given {
     /// The devices, in the order of the overlay.
     pub(in crate::plan) devices: Vec<Device>,
+    /// PCI functions, which are added when everything else was given.
+    pub(in crate::plan) pci: Vec<PciPart>,
     /// Their registers as whole pages, merged and sorted.
     pub(in crate::plan) mmio: Vec<PaSpan>,
     /// Their SPIs, sorted.
@@ -114,7 +117,7 @@ fn told_apart(board: &Board, specs: &[Spec], all: &[Given]) -> Result<(), PlanEr
 
 fn resolve(catalogue: &Catalogue<'_>, spec: &Spec) -> Result<Named, PlanError> {
     let mut named = Named { devices: Vec::new(), clocks: Vec::new(), trusted: Vec::new() };
-    for name in &spec.devices {
+    for name in spec.devices.iter().filter(|name| !pci::is_function(name)) {
         let device = find(catalogue, name).map_err(|kind| spec.error("devices", kind))?;
         let twice = named.devices.iter().find_map(|before| {
             let (inner, outer) = match catalogue.index.within(device, *before) {
@@ -167,8 +170,8 @@ fn find(catalogue: &Catalogue<'_>, name: &str) -> Result<usize, ErrorKind> {
     if let Some(found) = catalogue.index.resolve(name) {
         return Ok(found);
     }
-    if is_pci_function(name) {
-        return Err(ErrorKind::NotSupported(Some(format!("giving one PCI function (\"{name}\")"))));
+    if pci::is_function(name) {
+        return Err(ErrorKind::NotSupported(Some(format!("naming one PCI function (\"{name}\") here"))));
     }
     let paths = catalogue.index.entries().iter().map(|entry| entry.path.as_str());
     let near = match name.starts_with('/') {
@@ -183,14 +186,6 @@ fn find(catalogue: &Catalogue<'_>, name: &str) -> Result<usize, ErrorKind> {
         }
     };
     Err(ErrorKind::NoSuchDevice(name.to_owned(), near.map(ToOwned::to_owned)))
-}
-
-/// `.../00:02.0`, as lspci prints functions.
-fn is_pci_function(name: &str) -> bool {
-    let last = name.rsplit('/').next().unwrap_or_default().as_bytes();
-    let hex = |byte: &u8| byte.is_ascii_hexdigit();
-    let short = last.rsplit(|byte| *byte == b'.').next().is_some_and(|function| function.len() == 1);
-    short && last.contains(&b':') && last.iter().all(|byte| hex(byte) || matches!(*byte, b':' | b'.'))
 }
 
 /// Whether a node can be given at all.
@@ -260,6 +255,7 @@ fn collect<'s>(
     let error = |kind| spec.error("devices", kind);
     let mut given = Given {
         devices: Vec::new(),
+        pci: Vec::new(),
         mmio: Vec::new(),
         spis: Vec::new(),
         streams: Vec::new(),
@@ -287,7 +283,7 @@ fn collect<'s>(
             }
             let mut masters =
                 shared_pages(catalogue, named, inner, owner, &mut given.notes).map_err(error)?;
-            shared_interrupts(catalogue, named, inner, owner).map_err(error)?;
+            shared_interrupts(catalogue, board, named, inner, owner).map_err(error)?;
             if !facts.spans().is_empty() && kinds::can_dma(node) {
                 masters.push(inner);
             }
@@ -408,6 +404,7 @@ fn shared_pages<'s>(
 /// All that has the same interrupt must be in the same partition.
 fn shared_interrupts<'s>(
     catalogue: &Catalogue<'_>,
+    board: &Board,
     named: &Named,
     device: usize,
     owner: &dyn Fn(usize) -> Option<&'s str>,
@@ -421,7 +418,10 @@ fn shared_interrupts<'s>(
                     format!("it shares an interrupt with {}, which Partita keeps", catalogue.path(mate));
                 return Err(ErrorKind::Own(path(), why));
             }
-            if !catalogue.among(mate, &named.devices) {
+            // A bridge that nobody has whole is silent, but for functions that are given one by one: `pci::give`.
+            let silent = owner(mate).is_none()
+                && board.pci.iter().any(|bridge| bridge.path == catalogue.index.path(mate));
+            if !silent && !catalogue.among(mate, &named.devices) {
                 mates.push(mate);
             }
         }

@@ -184,6 +184,11 @@ impl<'a> Catalogue<'a> {
         self.facts.iter().enumerate().filter(move |(_, facts)| has(facts))
     }
 
+    /// The nodes with this SPI that are not disabled, and why Partita keeps them, if it does.
+    pub(super) fn enabled_with_spi(&self, intid: u32) -> impl Iterator<Item = (usize, Option<&'static str>)> {
+        self.with_spi(intid).filter(|(_, facts)| !facts.disabled).map(|(number, facts)| (number, facts.own))
+    }
+
     fn path(&self, number: usize) -> String {
         self.index.path(number).into()
     }

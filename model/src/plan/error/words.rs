@@ -282,6 +282,40 @@ impl fmt::Display for ErrorKind {
             K::NotGiven(path) => {
                 write!(f, "{path} is not among this partition's devices; add it there or remove it")
             }
+            K::PciBridge(name, path) => write!(
+                f,
+                "{name} is a PCI function, but {path} is no host bridge that Partita knows (pci-host-ecam-generic); \
+                 remove it"
+            ),
+            K::PciNumbers(name) => write!(
+                f,
+                "{name} is no PCI function; write bus, device and function as lspci prints them, such as 00:02.0"
+            ),
+            K::PciDevice(name, other) => write!(
+                f,
+                "{name} is of one device with {other}, and nothing keeps functions of a device apart; give them to \
+                 one partition"
+            ),
+            K::PciFirst(name, zero) => {
+                write!(
+                    f,
+                    "{name} cannot be found by a guest without function 0 of its device; add \"{zero}\""
+                )
+            }
+            K::PciLine(name, spi, mates) => write!(
+                f,
+                "{name} shares interrupt SPI {spi} with {mates}; give them to one partition, or plug one into a slot \
+                 with another interrupt"
+            ),
+            K::PciDma(name, path) => write!(
+                f,
+                "{name} can do DMA, and no SMMU that Partita drives stands before it (iommu-map of {path}); remove \
+                 it, or use a board that has one (QEMU: -M virt,iommu=smmuv3)"
+            ),
+            K::PciWindow(path, parts) => write!(
+                f,
+                "the windows of {path} cannot be divided among {parts} partitions; give its functions to fewer"
+            ),
             K::NoUart => write!(
                 f,
                 "\"device\" needs a UART, and there is none in `devices`; add one, or use \"shared\" or \"none\""
