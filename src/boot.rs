@@ -22,7 +22,9 @@ use crate::muster::Stayed;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
-use crate::{board, cache, console, early, gic, heap, muster, power, print, relocate, smmu, uart, weaken};
+use crate::{
+    board, cache, console, early, gic, heap, muster, pci, power, print, relocate, smmu, uart, weaken,
+};
 
 type Refusal = Box<dyn core::error::Error>;
 
@@ -140,6 +142,8 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
         Some(decided) => power::set_manager(tables.add_device(decided.span)),
         None => power::set_manager(0),
     }
+    // Before anything is moved or filled: what firmware left to do DMA does no more of it.
+    pci::silence(&plan, tables);
     if relocate::is_needed(&plan.moves) {
         if moved {
             return Err("the plan wants the hypervisor or the bundle moved again; this is a defect".into());
@@ -200,7 +204,7 @@ fn announce(plan: &Plan) {
             cores.join(" "),
             memory >> 10,
             partition.load.kernel,
-            partition.devices.len()
+            partition.devices.len() + partition.functions().count()
         );
     }
 }

@@ -9,14 +9,19 @@ use crate::sysreg::mrs;
 pub struct Deadline(u64);
 
 impl Deadline {
-    /// So many seconds from now, by the system counter. Firmware that did not set CNTFRQ_EL0 gets the architecture's
-    /// 1 GHz (DDI 0487, D12.1.2), so that the wait is too long rather than too short.
+    /// So many seconds from now.
     pub fn after_seconds(seconds: u64) -> Self {
+        Self::after_milliseconds(seconds * 1000)
+    }
+
+    /// So many milliseconds from now, by the system counter. Firmware that did not set CNTFRQ_EL0 gets the architecture's
+    /// 1 GHz (DDI 0487, D12.1.2), so that the wait is too long rather than too short.
+    pub fn after_milliseconds(milliseconds: u64) -> Self {
         let frequency = match mrs!("cntfrq_el0") & 0xffff_ffff {
             0 => 1_000_000_000,
             told => told,
         };
-        Self(now().saturating_add(seconds * frequency))
+        Self(now().saturating_add((milliseconds * frequency).div_ceil(1000)))
     }
 
     /// Whether it is later than that.

@@ -25,6 +25,8 @@ pub const DEVICES: usize = IMAGE + 0x2000_0000;
 pub const TREE: usize = IMAGE + 0x3000_0000;
 /// The redistributors of the board, while each core's own is looked for.
 pub const REDISTS: usize = IMAGE + 0x1_0000_0000;
+/// Configuration space of PCI functions, 256 MiB for each bridge.
+pub const ECAM: usize = IMAGE + 0x8_0000_0000;
 /// The bundle, read-only.
 pub const BUNDLE: usize = IMAGE + 0x10_0000_0000;
 

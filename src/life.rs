@@ -7,7 +7,7 @@ use spin::mutex::SpinMutexGuard;
 use crate::core::Core;
 use crate::partition::State;
 use crate::status;
-use crate::{cache, console, power, smmu};
+use crate::{cache, console, pci, power, smmu};
 
 /// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
 /// partition is in the guest.
@@ -59,7 +59,8 @@ pub fn end(core: &Core, cause: Cause) {
 /// state; then it is off, or loaded again by its first core.
 pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
     let partition = core.partition;
-    // First of all: from here on the memory may be filled anew.
+    // First of all no DMA any more: from here on the memory may be filled anew.
+    state.pci.iter_mut().for_each(pci::reset);
     if partition.streams {
         smmu::block(partition.number);
     }

@@ -24,6 +24,7 @@ mod life;
 mod mmu;
 mod muster;
 mod partition;
+mod pci;
 mod power;
 mod prepare;
 mod print;

@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use partita_model::addr::{Ipa, IpaSpan, PaSpan};
 use partita_model::gic::{Mirror, Op, Shared, State as Irqs, Vgic, perform};
 use partita_model::lifecycle::Lifecycle;
+use partita_model::pci::Host;
 use partita_model::plan::Memory;
 use partita_model::psci::{Psci, Start};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
@@ -48,6 +49,8 @@ pub struct Setup {
     pub streams: bool,
     /// Where it sees its emulated UART, and that one's interrupt.
     pub console: Option<(IpaSpan, u32)>,
+    /// Where it sees configuration space of PCI functions, bridge by bridge as in [`State::pci`].
+    pub ecams: Vec<IpaSpan>,
     /// VTTBR_EL2: VMID and root of stage 2.
     pub vttbr: u64,
     /// VTCR_EL2.
@@ -73,6 +76,8 @@ pub struct State {
     pub psci: Psci,
     /// Its emulated UART.
     pub terminal: Terminal,
+    /// Its PCI functions.
+    pub pci: Vec<Host>,
     /// Virtual CPUs that are not in the guest.
     pub parked: usize,
     /// How often it was loaded.
@@ -103,7 +108,7 @@ pub struct Image {
 
 impl Partition {
     /// A partition that is to be loaded.
-    pub fn new(setup: Setup, vgic: Vgic) -> Self {
+    pub fn new(setup: Setup, vgic: Vgic, pci: Vec<Host>) -> Self {
         let psci = Psci::new(setup.vcpus.len());
         let terminal = Terminal::new(&setup.status.name, setup.number);
         Self {
@@ -111,7 +116,7 @@ impl Partition {
             sgi: vgic.shared(),
             mirrors: vgic.mirrors(),
             mailbox: Mailbox::default(),
-            state: SpinMutex::new(State { vgic, psci, terminal, parked: 0, loads: 0 }),
+            state: SpinMutex::new(State { vgic, psci, terminal, pci, parked: 0, loads: 0 }),
         }
     }
 

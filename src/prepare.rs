@@ -20,6 +20,7 @@ use crate::heap::{self, Arena};
 use crate::layout::{self, PAGE};
 use crate::mmu::Stage1;
 use crate::partition::{Image, Partition, Setup, Vcpu};
+use crate::pci;
 use crate::smmu;
 use crate::status;
 use crate::{traps, weaken};
@@ -82,7 +83,8 @@ pub fn partition(
     let highest = wanted.spis.iter().map(|spi| spi.intid).max().unwrap_or(31);
     let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
     let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
-    let size = 16 * PAGE + ready_bytes + tree_bytes + wanted.cpus.len() * 8 * PAGE;
+    let pci_bytes = wanted.pci.iter().map(|part| PAGE + 512 * part.functions.len()).sum::<usize>();
+    let size = 16 * PAGE + pci_bytes + ready_bytes + tree_bytes + wanted.cpus.len() * 8 * PAGE;
     Arena::fill(size, |arena| {
         let setup = Setup {
             number,
@@ -96,12 +98,14 @@ pub fn partition(
                 Console::Shared { base, intid } => Some((Span { base, size: PAGE as u64 }, intid)),
                 _ => None,
             },
+            ecams: wanted.pci.iter().map(|part| part.ecam).collect(),
             vttbr: root.0 | (if removed(Guard::Vmid) { 0 } else { number as u64 } + 1) << 48,
             vtcr: stage2::vtcr(&shape, traps::pa_bits()),
             image: image(wanted, bundle, generated.as_ref()),
         };
         let vgic = vgic(plan, wanted, &setup)?;
-        let partition: &'static Partition = Box::leak(Box::new(Partition::new(setup, vgic)));
+        let partition: &'static Partition =
+            Box::leak(Box::new(Partition::new(setup, vgic, pci::hosts(&plan.board, wanted))));
         Ok((partition, arena))
     })
 }
@@ -182,7 +186,9 @@ pub fn core(
     plan: &Plan,
     machine: &Machine,
 ) -> &'static mut Core {
-    Arena::fill(24 * PAGE, |own| {
+    let owned = &plan.partitions[partition.number];
+    // Two tables for each bridge.
+    Arena::fill((24 + 2 * owned.pci.len()) * PAGE, |own| {
         let mut stage1 = Stage1::new();
         stage1.add_arena(own);
         stage1.add_arena(arena);
@@ -195,7 +201,7 @@ pub fn core(
         for &frame in &machine.gic.frames {
             stage1.add_device(frame);
         }
-        for &index in &plan.partitions[partition.number].cpus {
+        for &index in &owned.cpus {
             if let Some(frame) = machine.gic.private[index] {
                 stage1.add_device(frame);
             }
@@ -214,6 +220,7 @@ pub fn core(
         if let Some(power) = &plan.board.power {
             stage1.add_device(power.span);
         }
+        pci::map(&plan.board, owned, &mut stage1);
         if vcpu == 0 {
             stage1.add_read_only(bundle_address(machine.bundle), machine.bundle.pages());
         }

@@ -79,6 +79,12 @@ fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option
         core.refresh();
         return Some((value, Kind::Mmio));
     }
+    if let Some((place, offset)) =
+        partition.ecams.iter().enumerate().find_map(|(place, ecam)| Some((place, fits(*ecam)?)))
+    {
+        let mut state = partition.lock(vcpu);
+        return Some((crate::pci::access(&mut state.pci[place], offset, access.width, write), Kind::Mmio));
+    }
     let (console, _) = partition.console?;
     let offset = fits(console)?;
     Some((crate::console::access(core, offset, access.width, write), Kind::Mmio))
