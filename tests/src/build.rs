@@ -36,22 +36,8 @@ pub fn partita() -> &'static Path {
     static TOOL: OnceLock<PathBuf> = OnceLock::new();
     TOOL.get_or_init(|| {
         cargo(&["build", "-q", "--locked", "-p", "partita-cli"]);
-        let packages = [
-            "-p",
-            "partita",
-            "-p",
-            "metronome",
-            "-p",
-            "probe",
-            "-p",
-            "flat",
-            "-p",
-            "bench",
-            "-p",
-            "attacker",
-            "-p",
-            "victim",
-        ];
+        let programs = ["partita", "metronome", "probe", "flat", "bench", "attacker", "victim", "pci"];
+        let packages: Vec<&str> = programs.iter().flat_map(|program| ["-p", program]).collect();
         cargo(&[&["build", "-q", "--locked", "--release", "--target", TARGET], &packages[..]].concat());
         target().join("debug/partita")
     })

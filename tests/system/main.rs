@@ -14,6 +14,7 @@ mod guests;
 mod image;
 mod live;
 mod loaders;
+mod pci;
 mod probe;
 mod rpi4;
 mod sd;
@@ -34,6 +35,7 @@ const TABLE: &[&[Test]] = &[
     image::TESTS,
     live::TESTS,
     loaders::TESTS,
+    pci::TESTS,
     probe::TESTS,
     rpi4::TESTS,
     sd::TESTS,

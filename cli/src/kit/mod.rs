@@ -15,16 +15,27 @@ pub use error::KitError;
 pub use firmware::firmware;
 
 /// The names that [`ensure`] knows, as a plan's `kernel` and `initrd` give them.
-pub const NAMES: [&str; 6] = ["vmlinuz", INITRAMFS, INITRAMFS_GENERAL, "u-boot.bin", GENERAL[0], GENERAL[1]];
+pub const NAMES: [&str; 7] =
+    ["vmlinuz", INITRAMFS, WITH_MODULES[0].0, WITH_MODULES[1].0, "u-boot.bin", GENERAL[0], GENERAL[1]];
 
 const INITRAMFS: &str = "initramfs.cpio.gz";
-/// The same with the general kernel's modules for what it may have to mount.
-const INITRAMFS_GENERAL: &str = "initramfs-arm64.cpio.gz";
+/// The same with some of the general kernel's modules, each from a folder, whose files are in the order in which they can
+/// be loaded: those for cards that it may have to mount, and those for virtio functions.
+const WITH_MODULES: [(&str, &str); 2] =
+    [("initramfs-arm64.cpio.gz", "modules-arm64"), ("initramfs-virtio.cpio.gz", "modules-virtio")];
 const BUSYBOX: &str = "busybox";
 /// What comes from the general kernel's package, which is large: all of it is fetched when one is missing.
-const GENERAL: [&str; 3] = ["vmlinuz-arm64", "bcm2711-rpi-4-b.dtb", MODULES];
-/// A folder, whose files are in the order in which they can be loaded.
-const MODULES: &str = "modules-arm64";
+const GENERAL: [&str; 4] = ["vmlinuz-arm64", "bcm2711-rpi-4-b.dtb", WITH_MODULES[0].1, WITH_MODULES[1].1];
+
+/// The folder of modules that an initramfs has.
+fn modules_of(name: &str) -> Option<&'static str> {
+    WITH_MODULES.iter().find(|(initramfs, _)| *initramfs == name).map(|(_, folder)| *folder)
+}
+
+/// Whether a name is that of such a folder.
+fn is_modules(name: &str) -> bool {
+    WITH_MODULES.iter().any(|(_, folder)| *folder == name)
+}
 
 /// Where things are, and what is allowed.
 #[derive(Clone, Copy)]
@@ -62,16 +73,16 @@ pub fn ensure(name: &str, options: Options<'_>) -> Result<PathBuf, KitError> {
     if is_current(&path, &inputs(name, &images, options)) {
         return Ok(path);
     }
-    match name {
-        INITRAMFS => make_initramfs(&path, None, options)?,
-        INITRAMFS_GENERAL => {
-            let modules = images.join(MODULES);
+    match modules_of(name) {
+        Some(folder) => {
+            let modules = images.join(folder);
             if !modules.exists() {
-                fetch_with_mates(MODULES, options)?;
+                fetch_with_mates(folder, options)?;
             }
             make_initramfs(&path, Some(&modules), options)?;
         }
-        _ => fetch_with_mates(name, options)?,
+        None if name == INITRAMFS => make_initramfs(&path, None, options)?,
+        None => fetch_with_mates(name, options)?,
     }
     Ok(path)
 }
@@ -80,7 +91,7 @@ pub fn ensure(name: &str, options: Options<'_>) -> Result<PathBuf, KitError> {
 fn fetch_with_mates(name: &str, options: Options<'_>) -> Result<(), KitError> {
     let wanted = |other: &&str| {
         *other != name
-            && (name == MODULES || *other == MODULES || !options.cache.join("images").join(other).exists())
+            && (is_modules(name) || is_modules(other) || !options.cache.join("images").join(other).exists())
     };
     let mates = GENERAL.iter().copied().filter(|_| GENERAL.contains(&name)).filter(wanted);
     let names: Vec<&str> = [name].into_iter().chain(mates).collect();
@@ -93,12 +104,13 @@ fn fetch_with_mates(name: &str, options: Options<'_>) -> Result<(), KitError> {
 
 /// What an image is made from; empty for those that are fetched and then stay.
 fn inputs(name: &str, images: &Path, options: Options<'_>) -> Vec<PathBuf> {
-    if ![INITRAMFS, INITRAMFS_GENERAL].contains(&name) {
+    let folder = modules_of(name);
+    if name != INITRAMFS && folder.is_none() {
         return Vec::new();
     }
     // The tool itself is one: it decides what the archive looks like.
     let common = [images.join(BUSYBOX), init_path(options)];
-    let modules = (name == INITRAMFS_GENERAL).then(|| images.join(MODULES));
+    let modules = folder.map(|folder| images.join(folder));
     common.into_iter().chain(modules).chain(std::env::current_exe().ok()).collect()
 }
 
