@@ -12,8 +12,11 @@
 #![no_std]
 #![no_main]
 
+mod counting;
 mod owned;
 mod rows;
+mod space;
+mod sweeper;
 mod table;
 
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +25,7 @@ use partita_abi::psci as id;
 use partita_guest::gic::Version;
 use partita_guest::rows::{End, Env, code, cores, irq, why};
 use partita_guest::{Machine, args, cpu, gic, println, psci, timer};
-use partita_guest::{ensure, fail, mrs, same, skip};
+use partita_guest::{ensure, fail, mrs, msr, same, skip};
 use table::Row;
 
 /// The row that is running: its surface and itself, by their places in the table.

@@ -25,19 +25,7 @@ impl Owned {
     pub fn new(env: &Env) -> Owned {
         let mut owned = Owned { ranges: [(0, 0); MOST], len: 0 };
         env.machine.memory.iter().for_each(|&(base, size)| owned.add(base, size));
-        for node in env.machine.tree.all_nodes() {
-            // The numbers of cores are no addresses.
-            let core = node.property("device_type").and_then(|kind| kind.as_str()) == Some("cpu");
-            if core || node.property("reg").is_none() || !node.name.contains('@') {
-                continue;
-            }
-            if machine::is(&node, "arm,armv8") {
-                continue;
-            }
-            for region in node.reg().into_iter().flatten() {
-                owned.add(region.starting_address as u64, region.size.unwrap_or(0) as u64);
-            }
-        }
+        machine::each_region(&env.machine.tree, &mut |_, base, size| owned.add(base, size));
         owned.ranges[..owned.len].sort_unstable();
         owned
     }

@@ -145,3 +145,54 @@ pub fn interrupt(node: &FdtNode, index: usize) -> Option<u32> {
     let number = cell(index * 3 + 1)?;
     Some(if cell(index * 3)? == 0 { number + 32 } else { number + 16 })
 }
+
+/// A bus's `ranges`, and those of the buses around it.
+struct Bus<'a> {
+    ranges: &'a [u8],
+    /// Cells of an address on the bus, of an address around it, and of a size.
+    cells: [usize; 3],
+    around: Option<&'a Bus<'a>>,
+}
+
+impl Bus<'_> {
+    /// The guest-physical address of one on the bus; none where `ranges` does not say.
+    fn translate(&self, at: u64) -> Option<u64> {
+        let outside = |at| self.around.map_or(Some(at), |bus| bus.translate(at));
+        // Empty `ranges` say that addresses are the same on both sides.
+        if self.ranges.is_empty() {
+            return outside(at);
+        }
+        let entry = self.cells.iter().sum::<usize>() * 4;
+        self.ranges.chunks_exact(entry).find_map(|entry| {
+            let (child, rest) = entry.split_at(self.cells[0] * 4);
+            let (parent, size) = rest.split_at(self.cells[1] * 4);
+            let number = |bytes: &[u8]| bytes.iter().fold(0, |all, byte| all << 8 | u64::from(*byte));
+            let (child, parent, size) = (number(child), number(parent), number(size));
+            (at >= child && at - child < size).then(|| outside(parent + (at - child)))?
+        })
+    }
+}
+
+/// Calls `visit` with every node that has registers or memory, and each of its regions: guest-physical address and size.
+pub fn each_region<'a>(tree: &'a Fdt<'static>, visit: &mut dyn FnMut(&FdtNode, u64, u64)) {
+    if let Some(root) = tree.find_node("/") {
+        let cells = root.cell_sizes();
+        let bus = Bus { ranges: &[], cells: [cells.address_cells, 0, cells.size_cells], around: None };
+        root.children().for_each(|node| below(&node, &bus, visit));
+    }
+}
+
+fn below(node: &FdtNode, bus: &Bus, visit: &mut dyn FnMut(&FdtNode, u64, u64)) {
+    for region in node.reg().into_iter().flatten() {
+        if let (Some(at), Some(size)) = (bus.translate(region.starting_address as u64), region.size) {
+            visit(node, at, size as u64);
+        }
+    }
+    // What has no `ranges` has children that are not in this address space: cores, devices behind an I2C bus.
+    if let Some(ranges) = node.property("ranges") {
+        let cells = node.cell_sizes();
+        let cells = [cells.address_cells, bus.cells[0], cells.size_cells];
+        let inner = Bus { ranges: ranges.value, cells, around: Some(bus) };
+        node.children().for_each(|node| below(&node, &inner, visit));
+    }
+}

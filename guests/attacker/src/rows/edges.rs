@@ -9,7 +9,8 @@ use crate::code::call;
 use crate::owned::{DATA, FETCH, Owned, aborted};
 use crate::table::Row;
 
-const STAGE2: &str = "stage 2: a partition maps what the plan gives it and no page more";
+/// The guard of most rows about memory.
+pub const STAGE2: &str = "stage 2: a partition maps what the plan gives it and no page more";
 
 pub const ROWS: &[Row] = &[
     Row::new("edge-read", "loads of every width just outside each range", "external abort", STAGE2, read),
