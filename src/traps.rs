@@ -8,6 +8,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 use partita_model::idregs::controls::Controls;
 use partita_model::idregs::{Guest, Host};
 use partita_model::smccc::Mitigations;
+use partita_model::weaken::{Guard, removed};
 
 use crate::gic::{Version, version};
 use crate::power;
@@ -103,8 +104,10 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
             msr!("s3_4_c1_c2_2", value);
         }
         if controls.fine_grained {
-            msr!("s3_4_c1_c1_4", 0);
-            msr!("s3_4_c1_c1_5", 0);
+            // A test build without the guard: nTPIDR2_EL0 (55) set.
+            let open = if removed(Guard::FineGrained) { 1 << 55 } else { 0 };
+            msr!("s3_4_c1_c1_4", open);
+            msr!("s3_4_c1_c1_5", open);
             msr!("s3_4_c1_c1_6", 0);
             msr!("s3_4_c3_c1_4", 0);
             msr!("s3_4_c3_c1_5", 0);

@@ -128,7 +128,7 @@ impl Shared {
     /// Performs a guest's store to GICD_SGIR (IHI 0048, 4.3.15). No lock; the result is as [`Shared::send`]'s. NSATT is
     /// ignored, as there are no Security Extensions.
     pub fn send_sgir(&self, source: usize, value: u64) -> u64 {
-        let all = if removed(Guard::SgirTarget) { 0xff } else { (1_u64 << self.cpus.len().min(8)) - 1 };
+        let all = (1_u64 << self.cpus.len().min(8)) - 1;
         let own = 1_u64.checked_shl(source as u32).unwrap_or(0) & all;
         let wanted = match value >> 24 & 3 {
             0 => value >> 16 & all,

@@ -117,8 +117,6 @@ guards! {
     FastSgiPeer = "fast-sgi-peer";
     /// The path without Rust answers loads in the frames of the interrupt controller only.
     FastMirrorPage = "fast-mirror-page";
-    /// GICD_SGIR: targets that the partition does not have are ignored (GICv2).
-    SgirTarget = "sgir-target";
 
     /// PSCI: a target is looked at whole, not by its low byte.
     PsciTarget = "psci-target";

@@ -11,6 +11,12 @@ pub(super) fn wrong(log: &str, partitions: &[&str]) -> Vec<String> {
         }
         // What a line editor redraws is a line again.
         let text = text.trim_end_matches('\r').rsplit('\r').next().unwrap_or_default();
+        // The attacker says so when it plays others.
+        let forged = |part: &str| part.starts_with("[victim] forged") || part.starts_with("partita: forged");
+        if line.split('\r').any(forged) {
+            wrong.push(format!("forged: {line:?}"));
+            continue;
+        }
         let name = text.strip_prefix('[').and_then(|rest| rest.split_once("] "));
         let named = name.is_some_and(|(name, _)| partitions.contains(&name));
         if !(text.is_empty() || named || text.starts_with("partita: ")) {
@@ -57,7 +63,15 @@ mod tests {
     fn lines_have_names() {
         let good = "partita: audit: x\r\n[a] one\r\n\r\n[b] \u{1b}[1;31mred\u{1b}[m\u{1b}[3D\u{1b}[J\r\n[a] x\r[a] y\r\n";
         assert_eq!(wrong(good, &["a", "b"]), Vec::<String>::new());
-        for bad in ["one", "[c] one", "[a]one", "[a] one\r\ntwo", "[a] x\rpartita-x"] {
+        for bad in [
+            "[b] x\r[victim] forged",
+            "[a] x\rpartita: forged",
+            "one",
+            "[c] one",
+            "[a]one",
+            "[a] one\r\ntwo",
+            "[a] x\rpartita-x",
+        ] {
             assert_eq!(wrong(bad, &["a", "b"]).len(), 1, "{bad:?}");
         }
     }

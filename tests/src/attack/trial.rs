@@ -12,8 +12,6 @@ use crate::{Machine, On, Outcome, Running, build, bundle, compile, qemu};
 
 /// Seconds that a machine may take: it has a few rows to do, and some guards' absence makes it hang.
 const LIMIT: u64 = 90;
-/// The plan of scenes with the probe. The neighbour has no end of its own.
-const PLAN: &str = "tests/system/probe-2.dtso";
 /// What EL2 says when the defect is its own.
 const EL2_FAILED: &str = "the hypervisor itself failed";
 /// The line with which partitions begin.
@@ -28,52 +26,98 @@ pub struct Trial {
     pub log: String,
 }
 
-/// The rows of several removals as one list.
-fn joined<'a>(removals: impl Iterator<Item = &'a Removal>) -> String {
-    let mut rows: Vec<&str> = Vec::new();
-    for removal in removals {
-        if let Scene::Probe(list) = removal.scene {
-            rows.extend(list.split(',').filter(|row| *row != "system-reset"));
-        }
-    }
-    rows.sort_unstable();
-    rows.dedup();
-    rows.join(",")
+/// Rows that end their partition: they are in no list with others.
+const ENDINGS: [&str; 2] = ["system-reset", "endless/aarch32"];
+
+/// A guest that is a table of rows, and what it says of them.
+struct Table {
+    name: &'static str,
+    plan: &'static str,
+    /// What to change in the plan for the rows `%`, and by what.
+    changes: &'static [(&'static str, &'static str)],
+    held: &'static str,
+    escaped: &'static str,
 }
 
-/// The bundle of a scene.
-fn bundle_of(on: On, scene: Scene, folder: &Path) -> PathBuf {
-    let rows = match scene {
-        Scene::Probe(rows) => rows,
-        Scene::Plan(name, _) => {
-            let plans = build::root().join("tests/plans");
-            let image = std::fs::read(plans.join("images/flat.bin")).expect("the plans' image");
-            let overlay = compile(&plans.join(name).with_extension("dtso"));
-            let path = folder.join("bundle.cpio");
-            std::fs::write(&path, bundle(&overlay, &[("flat.bin".to_owned(), image)]))
-                .expect("the test's folder takes files");
-            return path;
+/// The neighbour has no end of its own.
+const PROBE: Table = Table {
+    name: "probe",
+    plan: "tests/system/probe-2.dtso",
+    changes: &[("mem=16384", "mem=16384 test=%"), ("reports=5", "reports=1000")],
+    held: "ok",
+    escaped: "FAILED",
+};
+
+/// The attacker's memory is at guest addresses where the machine has none, so that all of RAM is foreign to it, and the
+/// device is its victim's.
+const ATTACKER: Table = Table {
+    name: "attacker",
+    plan: "tests/system/attack.dtso",
+    changes: &[
+        ("wait=3", "test=%"),
+        ("memory@40000000", "memory@80000000"),
+        ("<0x0 0x40000000 0x0 0x", "<0x0 0x80000000 0x0 0x"),
+    ],
+    held: "held",
+    escaped: "ESCAPED",
+};
+const DEVICE: &str = "devices = \"/pl031@9010000\";";
+const VICTIM: &str = "kernel = \"victim\";";
+
+impl Table {
+    fn of(scene: Scene) -> Option<(&'static Table, &'static str)> {
+        match scene {
+            Scene::Probe(rows) => Some((&PROBE, rows)),
+            Scene::Attack(rows) => Some((&ATTACKER, rows)),
+            Scene::Plan(..) => None,
         }
-    };
-    probe(on, rows, folder)
+    }
+
+    fn done(&self) -> String {
+        format!("[{0}] {0}: done ", self.name)
+    }
+
+    /// Why a row escaped, if the console says so.
+    fn escaped(&self, row: &str, log: &str) -> Option<String> {
+        let mark = format!("[{0}] {0}: {row} {1}: ", self.name, self.escaped);
+        whole_lines(log).find_map(|line| line.strip_prefix(mark.as_str()).map(str::to_owned))
+    }
+
+    fn held(&self, row: &str, log: &str) -> bool {
+        let mark = format!("[{0}] {0}: {row} {1}", self.name, self.held);
+        whole_lines(log).any(|line| line == mark)
+    }
+
+    /// The bundle with these rows.
+    fn bundle(&self, on: On, rows: &str, folder: &Path) -> PathBuf {
+        let path = on.plan(self.plan);
+        let mut text = std::fs::read_to_string(&path).expect("the plan");
+        if self.name == ATTACKER.name {
+            text = text.replacen(DEVICE, "", 1).replacen(VICTIM, &format!("{VICTIM}\n{DEVICE}"), 1);
+        }
+        for (from, to) in on.changes(&path).iter().chain(self.changes) {
+            assert!(text.contains(from), "{} has no {from}", self.plan);
+            text = text.replace(from, &to.replace('%', rows));
+        }
+        let plan = folder.join("plan.dtso");
+        std::fs::write(&plan, text).expect("the test's folder takes files");
+        let mut command = Command::new(build::partita());
+        command.args(["build", "-q", "--platform", on.target().platform(), "-o"]).arg(folder).arg(plan);
+        let output = command.output().expect("partita can be run");
+        assert!(output.status.success(), "partita build: {}", String::from_utf8_lossy(&output.stderr));
+        folder.join("bundle.cpio")
+    }
 }
 
-/// The bundle of the probe with these rows and its neighbour.
-fn probe(on: On, rows: &str, folder: &Path) -> PathBuf {
-    let path = on.plan(PLAN);
-    let mut text = std::fs::read_to_string(&path).expect("the plan");
-    let (test, wait) = (format!("mem=16384 test={rows}"), ("reports=5", "reports=1000"));
-    for (from, to) in on.changes(&path).iter().copied().chain([("mem=16384", test.as_str()), wait]) {
-        assert!(text.contains(from), "{PLAN} has no {from}");
-        text = text.replace(from, to);
-    }
-    let plan = folder.join("plan.dtso");
-    std::fs::write(&plan, text).expect("the test's folder takes files");
-    let mut command = Command::new(build::partita());
-    command.args(["build", "-q", "--platform", on.target().platform(), "-o"]).arg(folder).arg(plan);
-    let output = command.output().expect("partita can be run");
-    assert!(output.status.success(), "partita build: {}", String::from_utf8_lossy(&output.stderr));
-    folder.join("bundle.cpio")
+/// The bundle of a plan that is to be refused.
+fn refused(name: &str, folder: &Path) -> PathBuf {
+    let plans = build::root().join("tests/plans");
+    let image = std::fs::read(plans.join("images/flat.bin")).expect("the plans' image");
+    let overlay = compile(&plans.join(name).with_extension("dtso"));
+    let path = folder.join("bundle.cpio");
+    std::fs::write(&path, bundle(&overlay, &[("flat.bin".to_owned(), image)]))
+        .expect("the test's folder takes files");
+    path
 }
 
 /// Lines that have come to their end.
@@ -91,7 +135,11 @@ fn machine(on: On, cpu: &str, bundle: &Path, guard: Option<Guard>) -> Machine {
 #[track_caller]
 pub fn run(on: On, cpu: &str, removal: &Removal) -> Trial {
     let folder = TempDir::new().expect("a folder for the test");
-    let bundle = bundle_of(on, removal.scene, folder.path());
+    let bundle = match removal.scene {
+        Scene::Plan(name, _) => refused(name, folder.path()),
+        Scene::Probe(rows) => PROBE.bundle(on, rows, folder.path()),
+        Scene::Attack(rows) => ATTACKER.bundle(on, rows, folder.path()),
+    };
     let mut machine = machine(on, cpu, &bundle, Some(removal.guard));
     let listener = removal.sign.counts().then(|| Listener::new(folder.path()));
     if let Some(listener) = &listener {
@@ -113,25 +161,23 @@ pub fn run(on: On, cpu: &str, removal: &Removal) -> Trial {
 /// Watches a machine until it shows the sign, or can no more.
 fn look(running: &mut Running, removal: &Removal) -> Option<String> {
     let words = || removal.sign.words(removal.scene);
-    let failed = |row: &str, log: &str| {
-        let mark = format!("[probe] probe: {row} FAILED: ");
-        whole_lines(log).find_map(|line| line.strip_prefix(mark.as_str()).map(str::to_owned))
-    };
+    let table = Table::of(removal.scene).map_or(&PROBE, |(table, _)| table);
     match removal.sign {
         Sign::Row(row) => {
-            running.watch(|log| failed(row, log).is_some());
-            failed(row, &running.now().log).map(|why| format!("{}: {why}", words()))
+            let end = table.done();
+            running.watch(|log| table.escaped(row, log).is_some() || log.contains(&end));
+            table.escaped(row, &running.now().log).map(|why| format!("{}: {why}", words()))
         }
         Sign::Failed => running.watch(|log| log.contains(EL2_FAILED)).then(words),
         Sign::Console(text) => running.watch(|log| log.contains(text)).then(words),
         Sign::Nameless(line) => running.watch(|log| whole_lines(log).any(|one| one == line)).then(words),
         Sign::MachineOff => (running.wait_end() == Some(0) && running.now().log.contains(STARTS)).then(words),
         Sign::Untrapped(..) => {
-            running.watch(|log| log.contains("probe: done "));
+            running.watch(|log| log.contains(&table.done()));
             None
         }
         Sign::Seen(_, seen) => {
-            (running.watch(|log| log.contains("probe: done ")) && seen(&mut running.debugger())).then(words)
+            (running.watch(|log| log.contains(&table.done())) && seen(&mut running.debugger())).then(words)
         }
         Sign::Accepted => {
             let Scene::Plan(_, refusal) = removal.scene else { return None };
@@ -145,20 +191,39 @@ fn look(running: &mut Running, removal: &Removal) -> Option<String> {
 /// result is what is, and the console.
 #[track_caller]
 pub fn control(on: On, cpu: &str, removals: &[&Removal]) -> (Vec<String>, String) {
+    let (mut wrong, mut logs) = (Vec::new(), String::new());
+    for table in [&PROBE, &ATTACKER] {
+        let own =
+            |removal: &&&Removal| Table::of(removal.scene).is_some_and(|(its, _)| its.name == table.name);
+        let removals: Vec<&Removal> = removals.iter().filter(own).copied().collect();
+        if !removals.is_empty() {
+            let (seen, log) = all_in_place(on, cpu, table, &removals);
+            wrong.extend(seen);
+            logs += &log;
+        }
+    }
+    (wrong, logs)
+}
+
+#[track_caller]
+fn all_in_place(on: On, cpu: &str, table: &Table, removals: &[&Removal]) -> (Vec<String>, String) {
+    let rows = removals.iter().filter_map(|removal| Some(Table::of(removal.scene)?.1));
+    let mut rows: Vec<&str> =
+        rows.flat_map(|rows| rows.split(',')).filter(|row| !ENDINGS.contains(row)).collect();
+    rows.sort_unstable();
+    rows.dedup();
     let folder = TempDir::new().expect("a folder for the test");
-    let bundle = probe(on, &joined(removals.iter().copied()), folder.path());
+    let bundle = table.bundle(on, &rows.join(","), folder.path());
     let listener = Listener::new(folder.path());
     let args = listener.args();
     let machine = machine(on, cpu, &bundle, None).args(&args.each_ref().map(String::as_str)).stub();
     let mut running = machine.start();
-    let done = running.watch(|log| log.contains("probe: done "));
+    let done = running.watch(|log| log.contains(&table.done()));
     let Outcome { log, .. } = running.now();
-    let mut wrong = if done { Vec::new() } else { vec!["the probe did not come to its end".to_owned()] };
+    let mut wrong = if done { Vec::new() } else { vec![format!("{} did not come to its end", table.name)] };
     let mut debugger = done.then(|| running.debugger());
     let mut gone = |removal: &&&Removal| match removal.sign {
-        // It does not come back; `probe::reset` is about it.
-        Sign::Row("system-reset") => false,
-        Sign::Row(row) => !whole_lines(&log).any(|line| line == format!("[probe] probe: {row} ok")),
+        Sign::Row(row) => !ENDINGS.contains(&row) && !table.held(row, &log),
         Sign::Failed => log.contains(EL2_FAILED),
         Sign::Console(text) => log.contains(text),
         Sign::Nameless(line) => whole_lines(&log).any(|one| one == line),
@@ -169,7 +234,8 @@ pub fn control(on: On, cpu: &str, removals: &[&Removal]) -> (Vec<String>, String
     wrong.extend(seen);
     drop(running);
     let exceptions = listener.end();
-    let untrapped = removals.iter().filter(|removal| removal.sign.untrapped(&exceptions));
+    let counted = removals.iter().filter(|removal| removal.sign.counts());
+    let untrapped = counted.filter(|removal| removal.sign.untrapped(&exceptions));
     wrong.extend(untrapped.map(|removal| removal.sign.words(removal.scene)));
     (wrong, log)
 }

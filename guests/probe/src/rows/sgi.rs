@@ -157,6 +157,13 @@ fn nobody(env: &Env) -> Outcome {
     for value in nobody.iter().chain(beyond) {
         sgi1r(*value);
     }
+    // Each alone too, which EL2 answers without Rust: strangers of our own affinity, and ours of another one.
+    for bit in (0..16).map(|bit| 1 << bit) {
+        sgi1r(sgi | bit & strangers);
+        for affinity in [1 << 16, 1 << 32, 1 << 48] {
+            sgi1r(sgi | affinity | bit);
+        }
+    }
     irq::settle(5);
     stop_listeners(env)?;
     for core in 0..env.machine.cores.len() {
