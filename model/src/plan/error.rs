@@ -7,7 +7,7 @@ mod words;
 
 use alloc::boxed::Box;
 use alloc::string::String;
-use core::fmt;
+use core::fmt::{self, Write};
 
 use super::place::PlaceError;
 use crate::addr::{IpaSpan, PaSpan};
@@ -39,6 +39,7 @@ impl PlanError {
 
 impl fmt::Display for PlanError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut f = Plain(f);
         match &self.property {
             Some(property) => write!(f, "{}: {property}: {}", self.node, self.kind),
             None => write!(f, "{}: {}", self.node, self.kind),
@@ -47,6 +48,22 @@ impl fmt::Display for PlanError {
 }
 
 impl core::error::Error for PlanError {}
+
+/// Words with strings from trees in them, on their way to a terminal: whatever could steer that is written out as `\u{1b}`.
+pub(super) struct Plain<'a, 'b>(pub(super) &'a mut fmt::Formatter<'b>);
+
+impl fmt::Write for Plain<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for part in text.split_inclusive(char::is_control) {
+            let plain = part.trim_end_matches(char::is_control);
+            self.0.write_str(plain)?;
+            part.chars()
+                .filter(|c| c.is_control())
+                .try_for_each(|c| write!(self.0, "{}", c.escape_unicode()))?;
+        }
+        Ok(())
+    }
+}
 
 /// What is wrong with a plan. Names of partitions are bare (`linux`), nodes are paths.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,13 +3,19 @@
 
 use core::fmt;
 
-use super::ErrorKind;
+use super::{ErrorKind, Plain};
 
 impl fmt::Display for ErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.words(&mut Plain(f))
+    }
+}
+
+impl ErrorKind {
+    fn words(&self, f: &mut dyn fmt::Write) -> fmt::Result {
         use ErrorKind as K;
         match self {
-            K::Place(error) => error.fmt(f),
+            K::Place(error) => write!(f, "{error}"),
             K::TreeUnreadable(why) => {
                 write!(f, "the board's tree cannot be read ({why}); give a flattened device tree (.dtb)")
             }
@@ -331,13 +337,13 @@ impl fmt::Display for ErrorKind {
                  partition uses"
             ),
             K::OwnTree(file, fault) => write!(f, "\"{file}\": {fault}"),
-            K::GuestTree(fault) => fault.fmt(f),
+            K::GuestTree(fault) => write!(f, "{fault}"),
         }
     }
 }
 
 /// `"a", "b" or "c"`.
-fn list(f: &mut fmt::Formatter<'_>, words: &[&str]) -> fmt::Result {
+fn list(f: &mut dyn fmt::Write, words: &[&str]) -> fmt::Result {
     for (index, word) in words.iter().enumerate() {
         match index {
             0 => {}
