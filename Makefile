@@ -2,7 +2,7 @@
 PLATFORM ?= qemu-virt
 CARGO := scripts/cargo
 
-.PHONY: run test bench attack fuzz check setup install clean help
+.PHONY: run test bench attack fuzz check setup install clean mutants miri help
 .DEFAULT_GOAL := help
 
 run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
@@ -25,6 +25,12 @@ attack: setup ## every attack on every target, and every guard taken away: what 
 check: setup ## format, lints and host tests: what a commit needs
 	@scripts/lint
 	@scripts/test --host
+
+mutants: setup ## which changes of the model no test notices: hours (SHARD=k/n: a part of them)
+	@scripts/mutants
+
+miri: setup ## the model's tests under Miri, an interpreter that finds undefined behaviour: half an hour or more
+	@scripts/miri
 
 setup: ## install what is missing
 	@scripts/setup $(SETUP)

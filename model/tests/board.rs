@@ -1,5 +1,6 @@
 //! Boards that are not QEMU virt: buses with `ranges`, spin-table cores, two-cell core numbers, several redistributor
 //! regions, timers by name, RAM in pieces. The trees are cut down from real ones and compiled by dtc.
+#![cfg(not(miri))] // they start dtc
 
 mod common;
 

@@ -90,6 +90,7 @@ fn no_room_for_a_new_home_has_words_without_figures_of_its_size() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "starts dtc")]
 fn a_plan_pinned_over_everything_is_good() {
     let overlay = compile(&plans_dir().join("good/one-to-one.dtso"));
     let inputs =
@@ -107,6 +108,7 @@ fn a_plan_pinned_over_everything_is_good() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "starts dtc")]
 fn a_boot_loader_s_reservation_of_what_it_loaded_moves_along() {
     let mut tree = dt::parse(virt()).unwrap();
     let [hypervisor, bundle, _] = loaded();

@@ -1,7 +1,7 @@
 //! Register writes that meet interrupts in flight, on the writing core and on others.
 
 use super::super::{REDIST_SIZE, lr};
-use super::fake::World;
+use super::fake::{SPIS, World};
 
 const SGI_BASE: u64 = 0x1_0000;
 pub(super) const LEVEL: u32 = 34;
@@ -12,7 +12,7 @@ pub(super) fn world(target: u64) -> World {
     let mut world = World::new(2, 4);
     world.online(1);
     world.write(0, 3);
-    for intid in 32..96 {
+    for intid in SPIS.iter().map(|spi| u64::from(spi.intid)) {
         world.dist(0, 0x400 + intid, 1, Some(0x80));
         world.dist(0, 0x6000 + 8 * intid, 8, Some(target));
     }

@@ -1,7 +1,7 @@
 //! More interrupts than list registers.
 
 use super::super::{Control, REDIST_SIZE, SgiRegister, lr};
-use super::fake::World;
+use super::fake::{SPIS, World};
 
 const SGI_BASE: u64 = 0x1_0000;
 
@@ -9,7 +9,7 @@ const SGI_BASE: u64 = 0x1_0000;
 fn world(vcpus: usize, lrs: usize) -> World {
     let mut world = World::new(vcpus, lrs);
     world.write(0, 3);
-    for intid in 0..96 {
+    for intid in (0..32).chain(SPIS.iter().map(|spi| u64::from(spi.intid))) {
         let value = Some(0x10 + 8 * (intid % 16));
         if intid < 32 {
             world.redist(0, SGI_BASE + 0x400 + intid, 1, value);
@@ -161,7 +161,7 @@ fn deactivation_on_another_core() {
 fn narrow() -> World {
     let mut world = world(2, 1);
     world.online(1);
-    for intid in 0..96 {
+    for intid in (0..32).chain(SPIS.iter().map(|spi| u64::from(spi.intid))) {
         let value = Some(0x10 + 8 * (intid % 16));
         if intid < 32 {
             world.redist(0, REDIST_SIZE + SGI_BASE + 0x400 + intid, 1, value);
