@@ -4,7 +4,7 @@
 mod common;
 
 use common::{Images, compile_text, plan_on_virt};
-use partita_model::addr::{Ipa, IpaSpan, Pa};
+use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan};
 use partita_model::plan::{ClearMemory, Console, Files, Memory, Plan};
 
 /// An overlay with these nodes beside the plan, and one partition with these properties.
@@ -125,6 +125,14 @@ fn the_way_through_a_bus_must_be_whole() {
             "{bad}: {words}"
         );
     }
+}
+
+/// What is on a bus is no part of it, even if the bus has registers too.
+#[test]
+fn a_bus_may_have_registers_of_its_own() {
+    let own = BUS.replace("ranges = <", "reg = <0x0 0x9200000 0x0 0x1000>; ranges = <");
+    let plan = plan(&own, "devices = \"/outer/inner@0\";").unwrap();
+    assert_eq!(plan.partitions[0].mmio, [PaSpan::new(Pa(0x910_0000), 0x1000).unwrap()]);
 }
 
 #[test]

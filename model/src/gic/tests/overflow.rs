@@ -157,6 +157,23 @@ fn deactivation_on_another_core() {
     assert_eq!(world.read(0x304), 0);
 }
 
+#[test]
+fn one_that_is_sent_again_while_it_is_outside_comes_twice() {
+    let mut world = world(1, 1);
+    for sgi in [8, 0] {
+        sgis(&mut world, 1 << sgi);
+        assert_eq!(world.ack(0), Some(sgi));
+    }
+    sgis(&mut world, 1 << 8);
+    assert_eq!(world.redist(0, SGI_BASE + 0x200, 4, None), 1 << 8);
+    for (ended, next) in [(0, None), (8, Some(8)), (8, None)] {
+        assert_eq!(world.eoi(0), Some(ended));
+        world.quiesce();
+        assert_eq!(world.ack(0), next, "after {ended}");
+    }
+    assert_eq!(world.redist(0, SGI_BASE + 0x200, 4, None), 0);
+}
+
 /// Two vCPUs with one list register each; SPIs go to vCPU 1.
 fn narrow() -> World {
     let mut world = world(2, 1);
