@@ -14,6 +14,20 @@ const PATTERN: u64 = 0xa77a_c4ed;
 /// Ctrl-], and the number of a partition: its console gets what is typed from now on.
 const FOCUS_VICTIM: &str = "\u{1d}2";
 
+/// A board whose tree says that the SMMU knows what is behind the bridge by other streams than it does: nobody has those
+/// that come.
+const OTHER_STREAMS: &[(&str, &str)] = &[(
+    "&{/} {",
+    "&{/pcie@10000000} { iommu-map = <0x0 0x8007 0x100 0xff00>; bus-range = <0x0 0xfe>; }; &{/} {",
+)];
+/// A board whose tree says that no SMMU is before the bridge, so that the one that is there guards nothing.
+const NO_STREAMS: &[(&str, &str)] = &[
+    ("&{/} {", "&{/pcie@10000000} { iommu-map = <0x0 0x8007 0x0 0x1>; }; &{/} {"),
+    ("devices = \"/pcie@10000000\";", "devices = \"/pcie@10000000\"; dma-trusted = \"/pcie@10000000\";"),
+    ("memory@80000000", "memory@60000000"),
+    ("reg = <0x0 0x80000000", "reg = <0x0 0x60000000"),
+];
+
 /// Why not on raspi4b.
 const NO_SMMU: &str = "it has no SMMU and, in QEMU, no PCI";
 
@@ -76,6 +90,27 @@ system_tests! {
         for at in [VICTIM, HYPERVISOR] {
             assert_eq!(marked(&mut debugger, at), 0, "words of the attacker's at {at:#x}");
         }
+    }
+
+    /// A stream that no partition has reaches nothing, nor is anybody told: here the tree has given the attacker others
+    /// than its device's.
+    fn a_stream_that_nobody_has_is_refused(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NO_SMMU] {
+        let changes = [&[("test=dma", "test=dma/victim,dma/flood")][..], OTHER_STREAMS].concat();
+        let machine = Machine::run_changed(on, PLAN, &changes).args(&["--"]).args(&EDU);
+        let outcome = end(machine.start_on_terminal());
+        outcome.check(rows(&outcome) == (vec!["victim", "flood"], vec![]), "nothing was read");
+        victim_is(&outcome, "victim: end whole");
+        outcome.check(!outcome.log.contains("DMA refused"), "nobody is told");
+        outcome.check(outcome.summary("attacker").ends_with(" dma=0"), "nobody is blamed");
+    }
+
+    /// An SMMU that guards nothing of the plan is closed, also to a device that the plan trusts.
+    fn an_smmu_without_a_task_is_closed(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: NO_SMMU] {
+        let changes = [&[("test=dma", "test=dma/victim")][..], NO_STREAMS].concat();
+        let machine = Machine::run_changed(on, PLAN, &changes).args(&["--"]).args(&EDU);
+        let outcome = end(machine.start_on_terminal());
+        outcome.check(rows(&outcome) == (vec!["victim"], vec![]), "nothing was read");
+        victim_is(&outcome, "victim: end whole");
     }
 
     /// The attack itself works: on a board without an SMMU, where the plan has to call the bridge trusted, it reads and
