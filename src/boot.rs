@@ -23,7 +23,7 @@ use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
 use crate::{
-    board, cache, console, early, gic, heap, muster, pci, power, print, relocate, smmu, uart, weaken,
+    audit, board, cache, console, early, gic, heap, muster, pci, power, print, relocate, smmu, uart, weaken,
 };
 
 type Refusal = Box<dyn core::error::Error>;
@@ -241,25 +241,8 @@ fn prepare_all(
             cores.push((index, prepare::core(partition, arena, vcpu, plan, &machine)));
         }
     }
-    audit(plan, &cores)?;
+    audit::at_boot(plan, &cores)?;
     Ok(cores)
-}
-
-/// Walks the tables that each core will use: none of them may reach a partition's memory.
-fn audit(plan: &Plan, cores: &[(usize, &'static mut Core)]) -> Result<(), Refusal> {
-    let memory: Vec<PaSpan> =
-        plan.partitions.iter().flat_map(|partition| &partition.memory).map(plan::Memory::physical).collect();
-    let mut pages = 0;
-    for (index, core) in cores {
-        let path = &plan.board.cpus[*index].path;
-        pages += core.stage1.audit(&memory).map_err(|leaf| {
-            alloc::format!(
-                "the audit found {leaf}, a partition's memory, in EL2's tables of {path}; nothing starts"
-            )
-        })?;
-    }
-    log::info!("audit: EL2's tables of {} cores map {pages} pages, none of them a partition's", cores.len());
-    Ok(())
 }
 
 /// What a secondary core looks up by its MPIDR, with its caches off (boot.S). One that nobody owns has no tables, and
@@ -282,7 +265,7 @@ unsafe extern "C" {
     fn switch_stage1(ttbr: u64, stack: usize, core: *mut Core) -> !;
 }
 
-/// Starts every core that a partition owns but this one, whose block is returned. Where cores wait in memory (spin
+/// Starts every core that a partition owns but this one, whose block is returned; they wait for its word. Where cores wait in memory (spin
 /// tables) those that nobody owns come too, to stay in EL2: what firmware had for them is in no table of partitions, but
 /// only its release addresses are known.
 fn start_all(
@@ -343,11 +326,16 @@ fn start_all(
     if plan.uart_owner().is_some() {
         uart::release();
     }
-    muster::go();
     Ok(match own {
-        Some(core) => core,
+        Some(core) => {
+            core.begins = true;
+            core
+        }
         // A boot core that no partition owns has nothing left to do.
-        None => power::core_off(),
+        None => {
+            muster::go();
+            power::core_off()
+        }
     })
 }
 

@@ -19,7 +19,7 @@ use spin::mutex::{SpinMutex, TicketMutex};
 
 use crate::core::Core;
 use crate::gic::{self, Found, Lrs, Seat};
-use crate::{board, uart};
+use crate::{audit, board, uart};
 
 /// How often a core takes the turn again for output that came meanwhile.
 const ROUNDS: usize = 4;
@@ -228,6 +228,10 @@ impl Console {
                 }
             }
             Event::Help => self.say(HELP.as_bytes()),
+            Event::Audit => {
+                audit::ask();
+                self.channels.iter().for_each(|channel| gic::controller().kick(channel.seat));
+            }
             Event::Quit => {
                 self.quit.store(true, Ordering::Release);
                 self.channels.iter().for_each(|channel| gic::controller().kick(channel.seat));

@@ -1,7 +1,7 @@
 //! A core: its block, its system registers, and what it does when its guest does not run.
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::TPIDR_EL2;
+use aarch64_cpu::registers::{MPIDR_EL1, TPIDR_EL2};
 use alloc::vec::Vec;
 use core::mem::offset_of;
 use core::sync::atomic::{AtomicU32, AtomicU64};
@@ -15,6 +15,7 @@ use partita_model::psci::Start;
 use partita_model::smccc::Workaround;
 use partita_model::syndrome::inject::Features;
 
+use crate::audit::{self, Auditor, Verdict};
 use crate::gic::hw::Physical;
 use crate::gic::{self, KICK, Lrs};
 use crate::mmu::Stage1;
@@ -69,8 +70,6 @@ pub struct Core {
     ready_count: u64,
     /// This core's exit counters; the fast path counts in the first.
     exits: &'static Exits,
-    /// Top of the stack for EL2's own faults.
-    emergency: usize,
     /// GICv2's CPU interface and virtual interface control, for the fast path.
     frames: [usize; 2],
     /// For GICv3's SGIs,
@@ -90,6 +89,10 @@ pub struct Core {
     pub stage1: Stage1,
     /// Where it opens memory of its partition.
     pub window: Window,
+    /// Its part in an audit.
+    pub auditor: Auditor,
+    /// Whether it is the first of all, which gives the word to begin.
+    pub begins: bool,
     /// What exception entry at EL1 depends on.
     pub features: Features,
     /// What the guest finds of this core.
@@ -112,8 +115,6 @@ impl Core {
     pub const READY: usize = offset_of!(Core, ready);
     /// Offset of the address of the exit counters.
     pub const EXITS: usize = offset_of!(Core, exits);
-    /// Offset of the emergency stack's top.
-    pub const EMERGENCY: usize = offset_of!(Core, emergency);
     /// Offset of the addresses of GICC and GICH.
     pub const FRAMES: usize = offset_of!(Core, frames);
     /// Offset of what SGIs need.
@@ -130,7 +131,7 @@ impl Core {
         vcpu: usize,
         stage1: Stage1,
         window: Window,
-        emergency: usize,
+        auditor: Auditor,
     ) -> Self {
         let (own, blocks) = (&partition.vcpus[vcpu], partition.sgi.blocks());
         let peer = |(vcpu, block): (&Vcpu, &Block)| Peer {
@@ -146,7 +147,6 @@ impl Core {
             ready: own.ready.as_ptr(),
             ready_count: 0,
             exits: &partition.status.exits[vcpu],
-            emergency,
             frames: gic::vectors().1,
             sgis: Sgis {
                 itself: if vcpu < 16 { 1 << vcpu } else { u64::MAX },
@@ -169,6 +169,8 @@ impl Core {
             own,
             stage1,
             window,
+            auditor,
+            begins: false,
             features: Features::default(),
             view: View::default(),
             set_way: Default::default(),
@@ -211,7 +213,15 @@ impl Core {
     /// After anything that may have changed what waits for a list register: whether the fast path may run.
     pub fn refresh(&mut self) {
         let all = self.own.ready.len() as u64;
-        self.ready_count = if self.partition.sgi.fast_path_allowed(self.vcpu) { all } else { 0 };
+        let fast = self.partition.sgi.fast_path_allowed(self.vcpu) && !self.auditor.is_busy();
+        self.ready_count = if fast { all } else { 0 };
+    }
+
+    /// Goes on with an audit that was asked for.
+    pub fn audit(&mut self) {
+        if audit::go_on(self) == Verdict::Broken {
+            life::stop(self, Cause::Audit);
+        }
     }
 
     /// Notes an exit.
@@ -230,6 +240,7 @@ impl Core {
         }
         console::receive(self);
         self.drain();
+        self.audit();
     }
 
     /// Puts what others made pending for this virtual CPU into its list registers.
@@ -308,7 +319,15 @@ extern "C" fn core_main(core: *mut Core) -> ! {
     // SAFETY: boot.S passes the block that was made for this core.
     let core = unsafe { &mut *core };
     core.adopt();
-    muster::report();
+    if let Err(fault) = audit::registers(core) {
+        log::error!("audit: core {:#x}: {fault}; nothing starts", MPIDR_EL1.get() & 0xff_00ff_ffff);
+        power::off();
+    }
+    if core.begins {
+        muster::go();
+    } else {
+        muster::report();
+    }
     idle(core)
 }
 
@@ -332,6 +351,9 @@ fn idle(core: &mut Core) -> ! {
                 life::end(core, Cause::Quit);
             }
         }
+        if audit::go_on(core) == Verdict::Broken {
+            life::end(core, Cause::Audit);
+        }
         let mut state = partition.lock(core.vcpu);
         match partition.life().get().0 {
             State::Running => {
@@ -354,7 +376,8 @@ fn idle(core: &mut Core) -> ! {
             }
             _ => drop(state),
         }
-        wait(partition.streams);
+        // An audit that an interrupt held up goes on after it.
+        wait(partition.streams, !core.auditor.is_busy());
     }
 }
 
@@ -364,11 +387,14 @@ fn sleep() {
     aarch64_cpu::asm::wfi();
 }
 
-/// Sleeps until something that is EL2's own arrives; an SMMU's interrupt comes only where the partition has `streams`. The guest's interrupts stay pending where they are.
-fn wait(streams: bool) {
+/// Takes what is EL2's own, or sleeps until something of that arrives; an SMMU's interrupt comes only where the partition has
+/// `streams`. The guest's interrupts stay pending where they are.
+fn wait(streams: bool, sleeping: bool) {
     let gic = gic::controller();
     gic.mask_all_but_kick(true);
-    sleep();
+    if sleeping {
+        sleep();
+    }
     loop {
         let taken = gic.acknowledge();
         let intid = taken.intid();

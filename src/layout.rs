@@ -15,6 +15,12 @@ pub const IMAGE: usize = 0x8000_0000_0000;
 pub const STACK_TOP: usize = IMAGE + 0x1010_0000;
 /// Bytes of a core's stack.
 pub const STACK_SIZE: usize = 0x4000;
+/// The unmapped page below it.
+pub const STACK_GUARD: core::ops::Range<usize> = STACK_TOP - STACK_SIZE - PAGE..STACK_TOP - STACK_SIZE;
+/// This core's stack for EL2's own faults ends here, between the page above the other stack and one more that is not mapped.
+pub const EMERGENCY_TOP: usize = STACK_TOP + PAGE + EMERGENCY_SIZE;
+/// Bytes of that stack.
+pub const EMERGENCY_SIZE: usize = 0x2000;
 /// One 2 MiB block of a partition's memory, while something is done to it.
 pub const WINDOW_BLOCK: usize = IMAGE + 0x1800_0000;
 /// Up to 511 pages of a partition's memory, while something is done to them.

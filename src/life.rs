@@ -4,6 +4,7 @@ use partita_model::lifecycle::Cause;
 use partita_model::weaken::{Guard, removed};
 use spin::mutex::SpinMutexGuard;
 
+use crate::audit::{self, Verdict};
 use crate::core::Core;
 use crate::partition::State;
 use crate::status;
@@ -14,6 +15,11 @@ use crate::{cache, console, pci, power, smmu};
 pub fn load(core: &mut Core) {
     let partition = core.partition;
     let first = partition.lock(core.vcpu).loads == 0;
+    // Before the first time all of them were looked at.
+    if !first && audit::of_partition(core) == Verdict::Broken {
+        let _ = partition.life().stop(Cause::Audit);
+        return;
+    }
     let clear = |first: bool| (partition.image.clear_first || !first) && !removed(Guard::MemoryClear);
     for memory in partition.memory.iter().filter(|_| clear(first)) {
         core.window.each(memory.physical(), |bytes, _| {

@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod audit;
 mod board;
 mod boot;
 mod cache;

@@ -10,27 +10,21 @@ use aarch64_paging::Mapping;
 use aarch64_paging::descriptor::{El23Attributes as Attributes, PhysicalAddress};
 use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, Translation};
 use partita_model::addr::{Pa, PaSpan};
+use partita_model::audit::Rights;
 use spin::mutex::SpinMutex;
 
 use crate::heap::{self, Arena};
 use crate::layout::{self, BLOCK, PAGE};
 use crate::window::Window;
 
-/// Normal write-back memory: MAIR_EL2 attribute 1 (boot.S), inner shareable, accessed; AP[1] is RES1 at EL2.
-const NORMAL: Attributes = Attributes::ATTRIBUTE_INDEX_1
-    .union(Attributes::INNER_SHAREABLE)
-    .union(Attributes::ACCESSED)
-    .union(Attributes::USER_RES1)
-    .union(Attributes::VALID);
-const TEXT: Attributes = NORMAL.union(Attributes::READ_ONLY);
-const RODATA: Attributes = TEXT.union(Attributes::XN);
-const DATA: Attributes = NORMAL.union(Attributes::XN);
-/// Device-nGnRE: MAIR_EL2 attribute 0.
-const DEVICE: Attributes = Attributes::ATTRIBUTE_INDEX_0
-    .union(Attributes::ACCESSED)
-    .union(Attributes::USER_RES1)
-    .union(Attributes::XN)
-    .union(Attributes::VALID);
+const fn attributes(rights: Rights) -> Attributes {
+    Attributes::from_bits_retain(rights.attributes() as usize).union(Attributes::VALID)
+}
+
+const TEXT: Attributes = attributes(Rights::Text);
+const RODATA: Attributes = attributes(Rights::Constant);
+const DATA: Attributes = attributes(Rights::Data);
+const DEVICE: Attributes = attributes(Rights::Device);
 
 /// A table descriptor's address (DDI 0487, D8.3.1).
 const NEXT_TABLE: u64 = 0x0000_ffff_ffff_f000;
@@ -125,10 +119,11 @@ impl Stage1 {
         self.map(start, layout::image_end() - start, layout::pa_of(start), DATA);
     }
 
-    /// Allocates a stack and maps it at [`layout::STACK_TOP`].
-    pub fn add_stack(&mut self) {
-        let stack = heap::pages(layout::STACK_SIZE / PAGE, PAGE);
-        self.map(layout::STACK_TOP - layout::STACK_SIZE, layout::STACK_SIZE, layout::pa_of(stack), DATA);
+    /// Allocates a stack that ends at `top`, and maps it there; its pages.
+    pub fn add_stack(&mut self, top: usize, size: usize) -> usize {
+        let stack = heap::pages(size / PAGE, PAGE);
+        self.map(top - size, size, layout::pa_of(stack), DATA);
+        stack
     }
 
     /// Maps device registers at their [`device_address`].
@@ -199,22 +194,5 @@ impl Stage1 {
             self.0.activate();
             core::arch::asm!("tlbi alle2", "dsb nsh", "isb", options(nostack, preserves_flags));
         }
-    }
-
-    /// Pages that these tables map, and the first leaf that touches any of these ranges: the audit.
-    pub fn audit(&self, forbidden: &[PaSpan]) -> Result<u64, PaSpan> {
-        let (mut pages, mut found) = (0, None);
-        let all = MemoryRegion::new(0, self.0.size());
-        let walk = self.0.walk_range(&all, &mut |_, descriptor, level| {
-            if descriptor.is_valid() && (level == 3 || !descriptor.is_table_or_page()) {
-                let size = (PAGE as u64) << (9 * (3 - level));
-                let leaf = PaSpan { base: Pa(descriptor.output_address().0 as u64), size };
-                pages += size / PAGE as u64;
-                found = found.or_else(|| forbidden.iter().any(|span| span.overlaps(&leaf)).then_some(leaf));
-            }
-            Ok(())
-        });
-        debug_assert!(walk.is_ok(), "the visitor never fails");
-        found.map_or(Ok(pages), Err)
     }
 }

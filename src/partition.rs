@@ -6,6 +6,7 @@ use core::ops::Deref;
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use partita_model::addr::{Ipa, IpaSpan, PaSpan};
+use partita_model::audit::{Form, Region};
 use partita_model::gic::{Mirror, Op, Shared, State as Irqs, Vgic, perform};
 use partita_model::lifecycle::Lifecycle;
 use partita_model::pci::Host;
@@ -55,6 +56,10 @@ pub struct Setup {
     pub vttbr: u64,
     /// VTCR_EL2.
     pub vtcr: u64,
+    /// What its stage 2 has to map, by the plan,
+    pub wanted: &'static [Region],
+    /// and in what form.
+    pub form: Form,
     /// How it is filled and started.
     pub image: Image,
 }

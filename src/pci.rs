@@ -146,16 +146,23 @@ pub fn hosts(board: &Board, partition: &plan::Partition) -> Vec<Host> {
     partition.pci.iter().map(host).collect()
 }
 
-/// Maps the configuration space of a partition's functions, and no other page of it, for one of its cores.
-pub fn map(board: &Board, partition: &plan::Partition, stage1: &mut Stage1) {
-    for part in &partition.pci {
+/// The configuration space of a partition's functions, and no other page of it: where its cores see each, and where it is.
+pub fn pages(board: &Board, partition: &plan::Partition) -> impl Iterator<Item = (usize, PaSpan)> {
+    partition.pci.iter().flat_map(|part| {
         let bridge = &board.pci[part.bridge];
-        for function in &part.functions {
+        part.functions.iter().map(|function| {
             let offset =
                 function.address.offset(bridge.buses.0).expect("the plan gives functions of the root bus");
             let page = PaSpan { base: Pa(bridge.ecam.base.0 + offset), size: FUNCTION_BYTES };
-            stage1.add_device_at(address(part.bridge) + offset as usize, page);
-        }
+            (address(part.bridge) + offset as usize, page)
+        })
+    })
+}
+
+/// Maps them for one of its cores.
+pub fn map(board: &Board, partition: &plan::Partition, stage1: &mut Stage1) {
+    for (va, page) in pages(board, partition) {
+        stage1.add_device_at(va, page);
     }
 }
 

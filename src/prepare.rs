@@ -7,13 +7,15 @@ use core::sync::atomic::AtomicU64;
 
 use dtoolkit::model::DeviceTree;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
+use partita_model::audit::{Form, Region, join};
 use partita_model::bundle::Bundle;
 use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, REDIST_SIZE, Spi, Vgic};
 use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
 use partita_model::psci::Start;
-use partita_model::stage2::{self, Shape, Tables};
+use partita_model::stage2::{self, Mapping, Shape, Tables};
 use partita_model::weaken::{Guard, removed};
 
+use crate::audit::{self, Auditor, Places};
 use crate::core::Core;
 use crate::gic::{self, Found};
 use crate::heap::{self, Arena};
@@ -79,12 +81,14 @@ pub fn partition(
         _ => None,
     };
     let frames = gic_frames(&plan.board.gic, wanted.cpus.len());
-    let (root, shape) = stage2_tables(plan, wanted)?;
+    let mappings = weaken::mappings(plan, wanted, wanted.mappings(&plan.board.gic));
+    let (root, shape) = stage2_tables(&mappings)?;
     let highest = wanted.spis.iter().map(|spi| spi.intid).max().unwrap_or(31);
     let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
     let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
     let pci_bytes = wanted.pci.iter().map(|part| PAGE + 512 * part.functions.len()).sum::<usize>();
-    let size = 16 * PAGE + pci_bytes + ready_bytes + tree_bytes + wanted.cpus.len() * 8 * PAGE;
+    let wanted_bytes = 2 * mappings.len() * size_of::<Region>();
+    let size = 16 * PAGE + pci_bytes + wanted_bytes + ready_bytes + tree_bytes + wanted.cpus.len() * 8 * PAGE;
     Arena::fill(size, |arena| {
         let setup = Setup {
             number,
@@ -101,6 +105,8 @@ pub fn partition(
             ecams: wanted.pci.iter().map(|part| part.ecam).collect(),
             vttbr: root.0 | (if removed(Guard::Vmid) { 0 } else { number as u64 } + 1) << 48,
             vtcr: stage2::vtcr(&shape, traps::pa_bits()),
+            wanted: Vec::leak(join(mappings.iter().map(Region::from).collect())),
+            form: Form::stage2(&shape),
             image: image(wanted, bundle, generated.as_ref()),
         };
         let vgic = vgic(plan, wanted, &setup)?;
@@ -110,11 +116,10 @@ pub fn partition(
     })
 }
 
-fn stage2_tables(plan: &Plan, wanted: &plan::Partition) -> Result<(Pa, Shape), stage2::Error> {
-    let mappings = weaken::mappings(plan, wanted, wanted.mappings(&plan.board.gic));
+fn stage2_tables(mappings: &[Mapping]) -> Result<(Pa, Shape), stage2::Error> {
     let top = mappings.iter().map(|mapping| mapping.ipa.end()).max().unwrap_or(Ipa(0));
     let shape = Shape::for_top(top, traps::pa_bits())?;
-    let root = stage2::build(&mut Heap, &shape, &mappings)?;
+    let root = stage2::build(&mut Heap, &shape, mappings)?;
     Ok((root, shape))
 }
 
@@ -188,12 +193,15 @@ pub fn core(
 ) -> &'static mut Core {
     let owned = &plan.partitions[partition.number];
     // Two tables for each bridge.
-    Arena::fill((24 + 2 * owned.pci.len()) * PAGE, |own| {
+    Arena::fill((26 + 2 * owned.pci.len()) * PAGE, |own| {
         let mut stage1 = Stage1::new();
         stage1.add_arena(own);
         stage1.add_arena(arena);
         stage1.add_arena(machine.shared);
-        stage1.add_stack();
+        let stacks = [
+            stage1.add_stack(layout::STACK_TOP, layout::STACK_SIZE),
+            stage1.add_stack(layout::EMERGENCY_TOP, layout::EMERGENCY_SIZE),
+        ];
         let window = stage1.add_window();
         if removed(Guard::El2Memory) {
             stage1.add_read_only(layout::REDISTS, partition.memory[0].physical());
@@ -224,7 +232,9 @@ pub fn core(
         if vcpu == 0 {
             stage1.add_read_only(bundle_address(machine.bundle), machine.bundle.pages());
         }
-        let emergency = heap::pages(1, PAGE) + PAGE;
-        Box::leak(Box::new(Core::new(partition, vcpu, stage1, window, emergency)))
+        let places = Places { arenas: [own, arena, machine.shared], stacks };
+        let wanted = audit::wanted(plan, &plan.partitions[partition.number], vcpu == 0, &places, machine);
+        let auditor = Auditor::new(Vec::leak(wanted), own);
+        Box::leak(Box::new(Core::new(partition, vcpu, stage1, window, auditor)))
     })
 }

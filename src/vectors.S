@@ -6,7 +6,6 @@
 .equ	FRAME, 31 * 8 + 8		// x0..x30, padded to 16 bytes
 .equ	CORE_READY, {core_ready}	// core.rs: the table and how much of it may be used
 .equ	CORE_EXITS, {core_exits}
-.equ	CORE_EMERGENCY, {core_emergency}
 .equ	CORE_GICC, {core_frames}
 .equ	CORE_GICH, {core_frames} + 8
 .equ	CORE_SGI_ITSELF, {core_sgis}
@@ -129,10 +128,11 @@ guest_return:
 el2_fault_entry:
 	mrs	x0, tpidr_el2
 	cbz	x0, 1f
-	ldr	x0, [x0, #CORE_EMERGENCY]
+	ldr	x0, =({emergency_top})
 	mov	sp, x0
 1:	bl	el2_fault
 	b	park
+	.ltorg
 
 // enter_guest(entry, x0, stack): the first instruction of a virtual CPU, with every general register but x0 zero and
 // SP_EL2 at the top of the stack, where exits expect it.

@@ -10,6 +10,7 @@ use partita_model::weaken::Guard;
 
 use crate::core::{Core, Peer};
 use crate::gic::DOORBELL;
+use crate::layout::EMERGENCY_TOP;
 
 // The assembly compares with an immediate of the upper half, and with a number of 128 bytes.
 const _: () = assert!(psci::VERSION & 0xffff == 0 && smccc::VERSION & 0xffff == 0);
@@ -22,7 +23,7 @@ global_asm!(
     include_str!("fast.S"),
     core_ready = const Core::READY,
     core_exits = const Core::EXITS,
-    core_emergency = const Core::EMERGENCY,
+    emergency_top = const EMERGENCY_TOP,
     core_frames = const Core::FRAMES,
     core_sgis = const Core::SGIS,
     core_peers = const Core::PEERS,

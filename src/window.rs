@@ -80,6 +80,16 @@ impl Window {
         });
     }
 
+    /// Opens a table, for reading: descriptors that EL2 itself maps nowhere.
+    pub fn table<R>(&mut self, table: Pa, work: impl FnOnce(&[AtomicU64]) -> R) -> R {
+        let piece = Piece { pa: table.0 & !(PAGE as u64 - 1), size: PAGE as u64, block: false };
+        let start = self.open(piece);
+        // SAFETY: mapped just now. Who else refers to it are the walkers, which read it.
+        let result = work(unsafe { core::slice::from_raw_parts(start as *const AtomicU64, PAGE / 8) });
+        self.close(piece);
+        result
+    }
+
     /// The descriptors of a piece, with the offset of what each maps.
     fn descriptors(&self, piece: Piece) -> impl Iterator<Item = (&AtomicU64, usize, usize)> {
         let into_page = piece.pa as usize & (PAGE - 1);

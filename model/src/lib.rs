@@ -10,6 +10,7 @@
 extern crate alloc;
 
 pub mod addr;
+pub mod audit;
 pub mod bundle;
 pub mod console;
 pub mod dt;

@@ -150,6 +150,11 @@ pub fn version() -> Version {
     if IS_V2.load(Ordering::Relaxed) { Version::V2 } else { Version::V3 }
 }
 
+/// Whether an interrupt waits for the calling core: ISR_EL1.I or F (DDI 0487, ISR_EL1; physical ones, at EL2).
+pub fn interrupt_waits() -> bool {
+    crate::sysreg::mrs!("isr_el1") & (1 << 7 | 1 << 6) != 0
+}
+
 /// The interrupt path of the vectors for it, and the two frames that it uses.
 pub fn vectors() -> (usize, [usize; 2]) {
     unsafe extern "C" {

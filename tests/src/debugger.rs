@@ -1,5 +1,5 @@
 //! A machine seen from outside: QEMU's debugger stub, by GDB's remote serial protocol. The machine stands still from
-//! the connection on, so what is read belongs together. It only reads.
+//! the connection on, so what is read belongs together, until it is let go on.
 
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 /// How long the stub may take for an answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// How long the machine may run to where it is to stop.
+const RUN: Duration = Duration::from_secs(180);
 /// Bytes of memory asked for at once; twice as many digits fit into one of QEMU's packets.
 const PIECE: usize = 1024;
 /// Numbers of the core registers in QEMU's aarch64-core.xml.
@@ -81,6 +83,39 @@ impl Debugger {
         answer.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte))
     }
 
+    /// Lets the machine run until a core comes to this instruction, and says which one.
+    #[track_caller]
+    pub fn run_to(&mut self, address: u64) -> usize {
+        assert_eq!(self.ask(&format!("Z0,{address:x},4")), "OK", "a breakpoint at {address:#x}");
+        self.stream.set_read_timeout(Some(RUN)).expect("a socket has a time limit");
+        let stop = self.ask("c");
+        self.stream.set_read_timeout(Some(PATIENCE)).expect("a socket has a time limit");
+        assert_eq!(self.ask(&format!("z0,{address:x},4")), "OK", "no breakpoint at {address:#x}");
+        let thread = stop.split(';').find_map(|word| word.split_once("thread:")).map(|(_, thread)| thread);
+        let core = self.threads.iter().position(|known| Some(known.as_str()) == thread);
+        core.unwrap_or_else(|| panic!("stopped by {stop}"))
+    }
+
+    /// Sets a core's stack pointer.
+    #[track_caller]
+    pub fn set_stack(&mut self, core: usize, value: u64) {
+        let thread = self.threads[core].clone();
+        assert_eq!(self.ask(&format!("Hg{thread}")), "OK", "thread {thread}");
+        assert_eq!(self.ask(&format!("P{SP:x}={}", digits(value))), "OK", "SP of core {core}");
+    }
+
+    /// Writes a word of physical memory.
+    #[track_caller]
+    pub fn write(&mut self, pa: u64, value: u64) {
+        assert_eq!(self.ask(&format!("M{pa:x},8:{}", digits(value))), "OK", "physical memory at {pa:#x}");
+    }
+
+    /// Lets the machine go on, for good.
+    pub fn leave(mut self) {
+        // The process that all cores are of, in QEMU's stub.
+        assert_eq!(self.ask("D;1"), "OK", "the machine goes on");
+    }
+
     /// One translation table: 512 descriptors at a physical address.
     pub fn table(&mut self, pa: u64) -> Vec<u64> {
         let mut page = Vec::with_capacity(4096);
@@ -124,6 +159,11 @@ impl Debugger {
             }
         }
     }
+}
+
+/// A word as the protocol has it: in the machine's own order of bytes.
+fn digits(word: u64) -> String {
+    word.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn bytes(digits: &str) -> Vec<u8> {

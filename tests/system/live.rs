@@ -126,6 +126,23 @@ fn plan(on: On) -> Plan {
     }
 }
 
+/// Where the hypervisor lies.
+pub fn hypervisor(on: On) -> u64 {
+    plan(on).hypervisor.0
+}
+
+/// Where the first memory of a partition lies.
+pub fn memory(on: On, name: &str) -> u64 {
+    let plan = plan(on);
+    let partition = plan.partitions.iter().find(|partition| partition.name == name);
+    partition.expect("a partition of the plan").memory[0].output
+}
+
+/// How many pages of the interrupt controller a partition has.
+pub fn interface_leaves(on: On) -> u64 {
+    board(on).interface.map_or(0, |(_, _, size)| size / PAGE)
+}
+
 fn list(value: &Value) -> &[Value] {
     value.as_array().expect("a list")
 }

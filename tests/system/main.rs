@@ -3,6 +3,7 @@
 use partita_tests::Test;
 
 mod attack;
+mod audit;
 mod bad;
 mod card;
 mod console;
@@ -19,11 +20,13 @@ mod probe;
 mod rpi4;
 mod sd;
 mod speed;
+mod stack;
 mod words;
 
 /// All tests: a module that is not in it has none that can run.
 const TABLE: &[&[Test]] = &[
     attack::TESTS,
+    audit::TESTS,
     bad::TESTS,
     card::TESTS,
     console::TESTS,
@@ -40,5 +43,6 @@ const TABLE: &[&[Test]] = &[
     rpi4::TESTS,
     sd::TESTS,
     speed::TESTS,
+    stack::TESTS,
     words::TESTS,
 ];

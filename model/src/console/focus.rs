@@ -4,8 +4,8 @@
 pub const KEY: u8 = 0x1d;
 
 /// What Ctrl-] `?` prints.
-pub const HELP: &str = "Ctrl-] then: 1-9 keyboard to that partition, n to the next one, ? this help, q stop all and \
-                        power off, Ctrl-] send Ctrl-] itself";
+pub const HELP: &str = "Ctrl-] then: 1-9 keyboard to that partition, n to the next one, a audit of all tables, \
+                        ? this help, q stop all and power off, Ctrl-] send Ctrl-] itself";
 
 /// What a byte from the host's keyboard means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Event {
     Next,
     /// Print [`HELP`].
     Help,
+    /// Have every core compare the tables that it runs under with the plan.
+    Audit,
     /// Stop all partitions and power off.
     Quit,
 }
@@ -46,6 +48,7 @@ impl Filter {
             KEY => Event::ToGuest(KEY),
             b'1'..=b'9' => Event::Focus(usize::from(byte - b'1')),
             b'n' | b'N' => Event::Next,
+            b'a' | b'A' => Event::Audit,
             b'q' | b'Q' => Event::Quit,
             // `?`, and whatever else was typed in hope.
             _ => Event::Help,

@@ -91,6 +91,8 @@ words! {
         UnexpectedException = 9 "unexpected-exception",
         /// The hypervisor itself faulted on a core of its.
         HypervisorFault = 10 "hypervisor-fault",
+        /// The tables that it runs under are not what the plan says.
+        Audit = 11 "audit-failed",
     }
 }
 

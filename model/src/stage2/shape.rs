@@ -57,7 +57,7 @@ impl Shape {
 
     /// How many entries the root has, all its tables together.
     #[must_use]
-    pub(super) fn root_entries(&self) -> usize {
+    pub(crate) fn root_entries(&self) -> usize {
         1 << self.ipa_bits().saturating_sub(shift(self.level())).min(13)
     }
 

@@ -118,7 +118,7 @@ pub const REMOVALS: &[Removal] = &[
         guard: Guard::El2Memory,
         places: ALL,
         scene: Scene::Probe("mpidr"),
-        sign: Sign::Console("a partition's memory, in EL2's tables"),
+        sign: Sign::Console("EL2's own tables: mapped beyond the plan"),
     },
     row(Guard::HcrTsc, ALL, "psci-both-conduits"),
     row(Guard::HcrTid3, ALL, "features-hidden"),

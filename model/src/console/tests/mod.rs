@@ -9,7 +9,10 @@ fn the_key() {
     let mut all = |bytes: &[u8]| bytes.iter().filter_map(|byte| filter.input(*byte)).collect::<Vec<_>>();
     assert_eq!(all(b"a1nq"), b"a1nq".map(Event::ToGuest));
     assert_eq!(all(&[KEY, b'1', KEY, b'9', b'1']), [Event::Focus(0), Event::Focus(8), Event::ToGuest(b'1')]);
-    assert_eq!(all(&[KEY, b'n', KEY, b'?', KEY, b'q']), [Event::Next, Event::Help, Event::Quit]);
+    assert_eq!(
+        all(&[KEY, b'n', KEY, b'?', KEY, b'a', KEY, b'q']),
+        [Event::Next, Event::Help, Event::Audit, Event::Quit]
+    );
     assert_eq!(
         all(&[KEY, KEY, b'q', KEY, b'0', b'x']),
         [Event::ToGuest(KEY), Event::ToGuest(b'q'), Event::Help, Event::ToGuest(b'x')]

@@ -1,0 +1,213 @@
+use std::collections::BTreeMap;
+
+use super::*;
+use crate::addr::{Ipa, PaSpan, Span};
+use crate::stage2::{self, Kind, Mapping, Tables};
+
+/// Tables in a map.
+#[derive(Clone, Default)]
+struct Memory {
+    words: BTreeMap<(u64, usize), u64>,
+    next: u64,
+}
+
+impl Tables for Memory {
+    fn alloc(&mut self, pages: usize) -> Option<Pa> {
+        let size = pages as u64 * 0x1000;
+        self.next = self.next.max(0x10_0000).next_multiple_of(size);
+        let table = Pa(self.next);
+        self.next += size;
+        Some(table)
+    }
+
+    fn read(&self, table: Pa, index: usize) -> u64 {
+        let page = table.0 + (index / ENTRIES * 0x1000) as u64;
+        self.words.get(&(page, index % ENTRIES)).copied().unwrap_or(0)
+    }
+
+    fn write(&mut self, table: Pa, index: usize, value: u64) {
+        let page = table.0 + (index / ENTRIES * 0x1000) as u64;
+        self.words.insert((page, index % ENTRIES), value);
+    }
+}
+
+fn mapping(ipa: u64, size: u64, pa: u64, kind: Kind) -> Mapping {
+    Mapping { ipa: Span { base: Ipa(ipa), size }, pa: Pa(pa), kind }
+}
+
+/// Blocks, pages at both ends, a device, and a second piece that goes on where the first ends.
+fn mappings() -> Vec<Mapping> {
+    vec![
+        mapping(0x4000_0000, 0x40_3000, 0x8020_0000, Kind::Memory),
+        mapping(0x0900_0000, 0x1000, 0x0900_0000, Kind::Device),
+        mapping(0x8000_0000, 0x5000, 0x9000_1000, Kind::Memory),
+        mapping(0x4040_3000, 0x1f_d000, 0x8060_3000, Kind::Memory),
+    ]
+}
+
+struct Case {
+    memory: Memory,
+    root: Pa,
+    form: Form,
+    wanted: Vec<Region>,
+}
+
+fn case(mappings: &[Mapping]) -> Case {
+    let top = mappings.iter().map(|mapping| mapping.ipa.end()).max().expect("some");
+    let shape = Shape::for_top(top, 48).expect("it fits");
+    let mut memory = Memory::default();
+    let root = stage2::build(&mut memory, &shape, mappings).expect("they can be built");
+    let wanted = join(mappings.iter().map(Region::from).collect());
+    Case { memory, root, form: Form::stage2(&shape), wanted }
+}
+
+impl Case {
+    fn audit(&self) -> Result<u64, Fault> {
+        let mut audit = Audit::new(self.form, self.root, &self.wanted);
+        audit.run(|page, index| self.memory.read(page, index))?;
+        Ok(audit.leaves())
+    }
+
+    /// The place of the descriptor that translates an address.
+    fn place(&self, input: u64) -> (u64, usize) {
+        let mut table = self.root.0;
+        for level in self.form.start..=3 {
+            let mask = if level == self.form.start { u64::MAX } else { 0x1ff };
+            let index = (input >> shift(level) & mask) as usize;
+            let place = (table + (index / ENTRIES * 0x1000) as u64, index % ENTRIES);
+            match self.memory.words.get(&place) {
+                Some(next) if next & 3 == 3 && level < 3 => table = next & ADDRESS,
+                _ => return place,
+            }
+        }
+        unreachable!("level 3 has no tables")
+    }
+
+    fn change(&mut self, input: u64, change: impl FnOnce(u64) -> u64) {
+        let place = self.place(input);
+        let word = self.memory.words.entry(place).or_insert(0);
+        *word = change(*word);
+    }
+}
+
+#[test]
+fn what_was_built_is_as_planned() {
+    // Three blocks (the second piece completes the third), one device page, five pages.
+    assert_eq!(case(&mappings()).audit(), Ok(9));
+    // From level 0, and with a root of several tables.
+    assert_eq!(case(&[mapping(0x9000_0000_0000, 0x4000_0000, 0, Kind::Memory)]).audit(), Ok(1));
+    assert_eq!(case(&[mapping(0x1ff_c000_0000, 0x4000_0000, 0, Kind::Memory)]).audit(), Ok(1));
+}
+
+#[test]
+fn every_changed_bit_is_found() {
+    for bit in 0..64 {
+        for input in [0x0900_0000, 0x4000_0000, 0x8000_4000] {
+            let mut case = case(&mappings());
+            case.change(input, |word| word ^ 1 << bit);
+            let fault = case.audit();
+            assert!(fault.is_err(), "bit {bit} of what translates {input:#x}");
+            assert!(!format!("{}", fault.expect_err("it is one")).is_empty());
+        }
+    }
+}
+
+#[test]
+fn more_and_less_is_named() {
+    let mut more = case(&mappings());
+    more.change(0x8000_5000, |_| 0x9000_6000 | Kind::Memory.attributes() | 3);
+    let fault = more.audit().expect_err("one page more");
+    assert_eq!(fault.to_string(), "mapped beyond the plan: 0x80005000-0x80005fff to 0x90006000 with 0x7fc");
+    let mut before = case(&mappings());
+    before.change(0x0, |_| 0x4000_0000 | Kind::Memory.attributes() | 1);
+    assert!(matches!(before.audit(), Err(Fault::Extra(Leaf { input: 0, size: 0x20_0000, .. }))));
+
+    let mut less = case(&mappings());
+    less.change(0x4020_0000, |_| 0);
+    let fault = less.audit().expect_err("a block less");
+    assert_eq!(fault.to_string(), "not mapped: 0x40200000-0x405fffff to 0x80400000 with 0x7fc");
+    let mut last = case(&mappings());
+    last.change(0x8000_4000, |_| 0);
+    assert!(matches!(last.audit(), Err(Fault::Missing(Region { input: 0x8000_4000, size: 0x1000, .. }))));
+
+    let mut other = case(&mappings());
+    other.change(0x0900_0000, |word| word ^ 1 << 53 ^ 1 << 54);
+    let words = other.audit().expect_err("another right").to_string();
+    assert!(words.ends_with("where the plan has 0x9000000 with 0x400000000004c4"), "{words}");
+}
+
+#[test]
+fn tables_take_no_rights_and_make_no_loops() {
+    let mut case = case(&mappings());
+    case.memory.write(case.root, 1, case.memory.read(case.root, 1) | 1 << 59);
+    assert!(matches!(case.audit(), Err(Fault::Table { input: 0x4000_0000, .. })));
+    // A table that is its own next one, all the way down.
+    let mut memory = Memory::default();
+    let table = memory.alloc(1).expect("there is room");
+    for index in 0..ENTRIES {
+        memory.write(table, index, table.0 | 3);
+    }
+    let mut audit = Audit::new(Form::EL2, table, &[]);
+    assert!(matches!(audit.run(|page, index| memory.read(page, index)), Err(Fault::Table { .. })));
+    assert_eq!(audit.page(), None, "it is over");
+}
+
+#[test]
+fn steps_are_bounded_and_come_to_the_same() {
+    let case = case(&mappings());
+    let mut audit = Audit::new(case.form, case.root, &case.wanted);
+    let mut steps = 0;
+    while let Some(page) = audit.page() {
+        let reads = std::cell::Cell::new(0);
+        audit
+            .step(64, |index| {
+                reads.set(reads.get() + 1);
+                case.memory.read(page, index)
+            })
+            .expect("as planned");
+        assert!(reads.get() <= 64);
+        steps += 1;
+    }
+    assert_eq!(audit.leaves(), 9);
+    // Root, four tables, in pieces of 64.
+    assert!(steps < 60, "{steps} steps");
+}
+
+#[test]
+fn el2s_own_rules() {
+    let piece = |input, base, size, rights| Region::own(input, PaSpan { base: Pa(base), size }, rights);
+    let text = piece(0x8000_0000_0000, 0x4000_0000, 0x2000, Rights::Text);
+    let data = piece(0x8000_0000_2000, 0x4000_2000, 0x1000, Rights::Data);
+    let closed = 0x8000_0000_3000..0x8000_0000_4000;
+    let guards = std::slice::from_ref(&closed);
+    let memory = [PaSpan { base: Pa(0x5000_0000), size: 0x10_0000 }];
+    let checked = |more: Region| check(&join(vec![text, data, more]), &memory, guards);
+    let other = |rights| piece(0x8000_1000_0000, 0x4100_0000, 0x1000, rights);
+    assert_eq!(checked(other(Rights::Device)), Ok(()));
+    let foreign = piece(0x8000_1000_0000, 0x500f_f000, 0x1000, Rights::Constant);
+    assert_eq!(checked(foreign), Err(Rule::Foreign(foreign)));
+    let guard = piece(0x8000_0000_3000, 0x4300_0000, 0x1000, Rights::Data);
+    assert_eq!(checked(guard), Err(Rule::Guard(guard)));
+    let overlap = piece(0x8000_0000_1000, 0x4300_0000, 0x1000, Rights::Data);
+    assert_eq!(checked(overlap), Err(Rule::Overlap(overlap)));
+    let mut writable = other(Rights::Text);
+    writable.attributes &= !(1 << 7);
+    assert_eq!(checked(writable), Err(Rule::Executable(writable)));
+    let mut device = other(Rights::Device);
+    device.attributes = device.attributes & !(1 << 54) | 1 << 7;
+    assert_eq!(checked(device), Err(Rule::Executable(device)));
+    // Joined where one continues the other with the same rights, and only there.
+    assert_eq!(join(vec![data, text]).len(), 2);
+    let more = piece(0x8000_0000_3000, 0x4000_3000, 0x1000, Rights::Data);
+    assert_eq!(join(vec![more, data]), [Region { size: 0x2000, ..data }]);
+}
+
+#[test]
+fn words_hold_what_they_are_given() {
+    let mut words = Words::default();
+    words.number(0).text(" ").number(1234567890).text(" ").hex(0).text(" ").hex(u64::MAX);
+    assert_eq!(words.as_str(), "0 1234567890 0x0 0xffffffffffffffff");
+    assert_eq!(Words::default().number(u64::MAX).as_str(), "18446744073709551615");
+    let register = Fault::Register { name: "VTTBR_EL2", wanted: 0x1000, found: 0 };
+    assert_eq!(register.to_string(), "VTTBR_EL2 is 0x0, by the plan 0x1000");
+}
