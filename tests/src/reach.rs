@@ -5,7 +5,7 @@
 //! all instructions then count as reached, but for a trap that nothing else comes to. That one is the arm for values that
 //! the type does not have. A call through a pointer (BLR) could go anywhere, so it is a finding.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use object::read::elf::ElfFile64;
 use object::{Endianness, Object, ObjectSection, ObjectSymbol, SectionKind, SymbolKind};
@@ -59,6 +59,28 @@ fn flow(pc: u64, word: u32) -> Flow {
     }
 }
 
+/// By how many bytes an instruction moves the stack pointer down: SUB (immediate), STP and STR with pre-index (DDI 0487,
+/// C6.2). None: by as many as a register says.
+fn down(word: u32) -> Option<u64> {
+    let signed = |low: u32, bits: u32| ((word >> low) << (32 - bits)) as i32 >> (32 - bits);
+    let below = |offset: i32| u64::from(offset.min(0).unsigned_abs());
+    match word {
+        _ if word & 0xff80_03ff == 0xd100_03ff => {
+            Some(u64::from(word >> 10 & 0xfff) << if word >> 22 & 1 != 0 { 12 } else { 0 })
+        }
+        _ if word & 0xffc0_03e0 == 0xa980_03e0 => Some(8 * below(signed(15, 7))),
+        _ if word & 0xffe0_0fe0 == 0xf800_0fe0 => Some(below(signed(12, 9))),
+        _ if word & 0xffe0_03ff == 0xcb20_03ff => None,
+        _ => Some(0),
+    }
+}
+
+/// Whether an instruction gives the stack pointer another register's value: a stack begins. (From the frame pointer it
+/// gets back what it was.)
+fn new_stack(word: u32) -> bool {
+    word & 0xffff_fc1f == 0x9100_001f && !matches!(word >> 5 & 0x1f, 29 | 31)
+}
+
 /// A place where what is reached goes beyond what is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
@@ -70,6 +92,10 @@ pub enum Finding {
     Trap,
     /// A jump to where there is no code.
     Outside,
+    /// A stack frame whose size is not in the instructions.
+    Frame,
+    /// A function that calls itself, maybe through others: its stack has no bound.
+    Recursion,
 }
 
 /// What is reached from some entries.
@@ -81,6 +107,49 @@ pub struct Reached {
     pub functions: Vec<String>,
     /// Instructions that were reached.
     pub instructions: usize,
+    /// The most that is on a stack at a time, in bytes, and the way there: frames of all its functions whole.
+    pub stack: (u64, Vec<String>),
+}
+
+/// What a function does to the stack.
+#[derive(Debug, Default)]
+struct Frame {
+    bytes: u64,
+    /// It leaves the stack that it was called on.
+    new: bool,
+    /// Functions that it calls or goes on in.
+    next: BTreeSet<u64>,
+}
+
+/// The most that a function and what it calls have on the stack; the way to itself, if there is one. `deepest` has
+/// what is known, with the function that it is deepest in.
+fn depth(
+    frames: &BTreeMap<u64, Frame>,
+    start: u64,
+    deepest: &mut BTreeMap<u64, (u64, Option<u64>)>,
+    way: &mut Vec<u64>,
+) -> Result<u64, Vec<u64>> {
+    // What is not gone into has no frame here.
+    let Some(frame) = frames.get(&start) else { return Ok(0) };
+    if let Some((bytes, _)) = deepest.get(&start) {
+        return Ok(*bytes);
+    }
+    if way.contains(&start) {
+        way.push(start);
+        return Err(way.clone());
+    }
+    way.push(start);
+    let mut most = (0, None);
+    for next in &frame.next {
+        let bytes = depth(frames, *next, deepest, way)?;
+        let bytes = if frames.get(next).is_some_and(|next| next.new) { 0 } else { bytes };
+        if bytes > most.0 {
+            most = (bytes, Some(*next));
+        }
+    }
+    way.pop();
+    deepest.insert(start, (frame.bytes + most.0, most.1));
+    Ok(frame.bytes + most.0)
 }
 
 struct Function {
@@ -155,6 +224,7 @@ impl Image {
         let mut from: HashMap<u64, Option<u64>> = entries.iter().map(|entry| (*entry, None)).collect();
         let mut waiting: VecDeque<u64> = entries.iter().copied().collect();
         let mut seen = BTreeMap::new();
+        let mut frames: BTreeMap<u64, Frame> = BTreeMap::new();
         while let Some(pc) = waiting.pop_front() {
             let (Some(function), Some(word)) = (self.function(pc), self.code.get(&pc)) else {
                 let place = (Finding::Outside, format!("{pc:#x}"));
@@ -175,7 +245,24 @@ impl Image {
                 continue;
             }
             reached.instructions += 1;
+            let frame = frames.entry(function.start).or_default();
+            frame.new |= new_stack(*word);
+            match down(*word) {
+                Some(bytes) => frame.bytes += bytes,
+                None => {
+                    let way = || self.way(&from, Some(pc));
+                    reached.findings.entry((Finding::Frame, name.clone())).or_insert_with(way);
+                }
+            }
+            let flow = flow(pc, *word);
+            // To its own beginning a function comes by a loop, unless it calls.
+            let calls = matches!(flow, Flow::Call(_));
             let mut go = |to: u64| {
+                if let Some(next) =
+                    self.function(to).filter(|next| next.start != function.start || calls && to == next.start)
+                {
+                    frame.next.insert(next.start);
+                }
                 // Within a function the way to it stays that of its first instruction.
                 let inside = (function.start..function.end).contains(&to);
                 let origin = if inside { from[&pc] } else { Some(pc) };
@@ -184,7 +271,6 @@ impl Image {
                     origin
                 });
             };
-            let flow = flow(pc, *word);
             match flow {
                 Flow::Jump(to) => go(to),
                 Flow::Either(to) | Flow::Call(to) => go(to),
@@ -207,7 +293,38 @@ impl Image {
             reached.findings.entry((finding, name.clone())).or_insert_with(|| self.way(&from, Some(pc)));
         }
         reached.functions = seen.into_values().cloned().collect();
+        let mut deepest = BTreeMap::new();
+        for entry in entries {
+            let start = self.function(*entry).map_or(*entry, |function| function.start);
+            match depth(&frames, start, &mut deepest, &mut Vec::new()) {
+                Ok(bytes) if bytes >= reached.stack.0 => {
+                    reached.stack = (bytes, self.deepest(&deepest, start))
+                }
+                Ok(_) => {}
+                Err(way) => {
+                    let way: Vec<String> = way.iter().map(|start| self.name(*start)).collect();
+                    let last = way.last().cloned().unwrap_or_default();
+                    reached.findings.insert((Finding::Recursion, last), way);
+                }
+            }
+        }
+        // A stack that begins on the way has its own depth.
+        for (start, frame) in &frames {
+            let bytes = deepest.get(start).map_or(0, |(bytes, _)| *bytes);
+            if frame.new && bytes > reached.stack.0 {
+                reached.stack = (bytes, self.deepest(&deepest, *start));
+            }
+        }
         reached
+    }
+
+    fn name(&self, start: u64) -> String {
+        self.function(start).map_or_else(|| format!("{start:#x}"), |function| function.name.clone())
+    }
+
+    fn deepest(&self, deepest: &BTreeMap<u64, (u64, Option<u64>)>, start: u64) -> Vec<String> {
+        let next = |at: &u64| deepest.get(at).and_then(|(_, next)| *next);
+        std::iter::successors(Some(start), next).map(|start| self.name(start)).collect()
     }
 
     /// The functions on the way to an instruction, the entry first.
@@ -273,6 +390,23 @@ mod tests {
         ] {
             assert_eq!(flow(at, word), wanted, "{word:#x}");
         }
+    }
+
+    #[test]
+    fn frames_are_decoded() {
+        for (word, wanted) in [
+            (0xd104_03ff, Some(256)),
+            (0xd140_07ff, Some(4096)),
+            (0xa9ba_7bfd, Some(96)),
+            (0xf81f_0ffe, Some(16)),
+            (0x9104_03ff, Some(0)),
+            (0xa900_7bfd, Some(0)),
+            (0xd100_0400, Some(0)),
+            (0xcb20_63ff, None),
+        ] {
+            assert_eq!(down(word), wanted, "{word:#x}");
+        }
+        assert!(new_stack(0x9100_003f) && !new_stack(0x9100_03bf) && !new_stack(0x9100_03ff));
     }
 
     #[test]
