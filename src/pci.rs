@@ -29,22 +29,24 @@ impl Ecam {
         Self { bridge, first }
     }
 
-    fn register(&self, function: Address, register: u16) -> usize {
-        let offset = function.offset(self.first).expect("the model names functions of this bridge");
-        address(self.bridge) + offset as usize + usize::from(register)
+    /// None: not a function of this bridge, which the model never asks for.
+    fn register(&self, function: Address, register: u16) -> Option<usize> {
+        let offset = function.offset(self.first)?;
+        Some(address(self.bridge) + offset as usize + usize::from(register))
     }
 }
 
 impl Config for Ecam {
     fn read(&mut self, function: Address, register: u16) -> u32 {
-        let at = with_exposed_provenance::<u32>(self.register(function, register));
+        let Some(at) = self.register(function, register) else { return u32::MAX };
+        let at = with_exposed_provenance::<u32>(at);
         // SAFETY: mapped as device memory while this core uses the function; the model asks for aligned doublewords within
         // its 4 KiB. Nobody answering reads as ones (PCIe 2.3.2).
         unsafe { at.read_volatile() }
     }
 
     fn write(&mut self, function: Address, register: u16, width: u8, value: u32) {
-        let at = self.register(function, register);
+        let Some(at) = self.register(function, register) else { return };
         // SAFETY: as above. Device-nGnRE keeps the order of accesses to one function, and the write is one access of its
         // width, as configuration space needs it (PCIe 7.2.2).
         unsafe {

@@ -83,7 +83,9 @@ fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option
         partition.ecams.iter().enumerate().find_map(|(place, ecam)| Some((place, fits(*ecam)?)))
     {
         let mut state = partition.lock(vcpu);
-        return Some((crate::pci::access(&mut state.pci[place], offset, access.width, write), Kind::Mmio));
+        let value =
+            state.pci.get_mut(place).map(|host| crate::pci::access(host, offset, access.width, write));
+        return value.map(|value| (value, Kind::Mmio));
     }
     let (console, _) = partition.console?;
     let offset = fits(console)?;

@@ -29,7 +29,7 @@ impl Bars {
     /// Finds out what the function decodes, by the writing of ones (PCI 6.2.5.1). It decodes nothing meanwhile: the
     /// caller has turned memory and I/O space off. All registers are zero afterwards. I/O space is given to nobody,
     /// so its registers read as not there.
-    pub fn probe(function: Address, config: &mut dyn Config) -> Result<Self, OddBar> {
+    pub fn probe(function: Address, config: &mut impl Config) -> Result<Self, OddBar> {
         let mut bars = Self::default();
         let mut size = |index: usize| {
             config.write(function, register(index), 4, u32::MAX);
@@ -103,14 +103,14 @@ impl Bars {
     }
 
     /// Writes them to the function, which decodes nothing meanwhile.
-    pub fn program(&self, function: Address, config: &mut dyn Config) {
+    pub fn program(&self, function: Address, config: &mut impl Config) {
         for (index, bar) in self.0.iter().enumerate().filter(|(_, bar)| bar.writable != 0) {
             config.write(function, register(index), 4, bar.value);
         }
     }
 
     /// Whether the function has them as they are here.
-    pub fn are_programmed(&self, function: Address, config: &mut dyn Config) -> bool {
+    pub fn are_programmed(&self, function: Address, config: &mut impl Config) -> bool {
         let mut there = self.0.iter().enumerate().filter(|(_, bar)| bar.writable != 0);
         there.all(|(index, bar)| config.read(function, register(index)) & bar.writable == bar.value)
     }

@@ -20,7 +20,7 @@ pub struct Found {
 }
 
 /// The capabilities in a function's list, as far as it makes sense.
-pub fn list(function: Address, config: &mut dyn Config) -> ArrayVec<Found, MOST> {
+pub fn list(function: Address, config: &mut impl Config) -> ArrayVec<Found, MOST> {
     let mut found: ArrayVec<Found, MOST> = ArrayVec::new();
     if config.read(function, COMMAND) >> 16 & u32::from(HAS_CAPABILITIES) == 0 {
         return found;
@@ -37,7 +37,7 @@ pub fn list(function: Address, config: &mut dyn Config) -> ArrayVec<Found, MOST>
 }
 
 /// Calls for each extended capability: its ID and offset (PCIe 7.6.3).
-pub fn extended(function: Address, config: &mut dyn Config, mut with: impl FnMut(&mut dyn Config, u16, u16)) {
+pub fn extended<C: Config>(function: Address, config: &mut C, mut with: impl FnMut(&mut C, u16, u16)) {
     let mut at = CONVENTIONAL_END;
     for _ in 0..MOST_EXTENDED {
         let head = config.read(function, at);
@@ -72,7 +72,7 @@ impl View {
     /// belongs to the function's vendor (virtio says there where its registers are). Not: message-signalled
     /// interrupts, which no guest can receive; power states, whose end may reset the function behind our back; and
     /// whatever is not known.
-    pub fn new(function: Address, config: &mut dyn Config) -> Self {
+    pub fn new(function: Address, config: &mut impl Config) -> Self {
         let mut view = Self::default();
         for Found { id, at } in list(function, config) {
             let head = config.read(function, at);

@@ -76,7 +76,12 @@ impl Function {
     /// # Errors
     ///
     /// Why no guest can have it. It is silent then.
-    pub fn new(address: Address, several: bool, wired: bool, config: &mut dyn Config) -> Result<Self, Fault> {
+    pub fn new(
+        address: Address,
+        several: bool,
+        wired: bool,
+        config: &mut impl Config,
+    ) -> Result<Self, Fault> {
         match config.read(address, ID) as u16 {
             // No vendor has these (PCI 6.2.1). Ones are also what is read where nobody answers.
             0xffff | 0 => return Err(Fault::Absent),
@@ -108,7 +113,7 @@ impl Function {
     }
 
     /// Silences it, resets it if it can be, and forgets what the guest set up.
-    pub fn reset(&mut self, config: &mut dyn Config) {
+    pub fn reset(&mut self, config: &mut impl Config) {
         quiet::silence(self.address, config);
         quiet::reset(self.address, config);
         self.command = 0;
@@ -117,7 +122,7 @@ impl Function {
     }
 
     /// The doubleword at `register`.
-    pub fn read(&self, register: u16, config: &mut dyn Config) -> u32 {
+    pub fn read(&self, register: u16, config: &mut impl Config) -> u32 {
         let mut physical = || config.read(self.address, register);
         match register {
             ID | CLASS | SUBSYSTEM => physical(),
@@ -149,7 +154,7 @@ impl Function {
         value: u32,
         mask: u32,
         windows: &[PciSpan],
-        config: &mut dyn Config,
+        config: &mut impl Config,
     ) {
         match register {
             COMMAND => {
@@ -174,7 +179,7 @@ impl Function {
     /// Brings the function to what its registers say, as far as it may be: it decodes memory only while all that its
     /// address registers say lies in the partition's windows, and never while they change. Where nothing of that
     /// changes, it goes on decoding: another core may be using it.
-    fn apply(&self, windows: &[PciSpan], config: &mut dyn Config) {
+    fn apply(&self, windows: &[PciSpan], config: &mut impl Config) {
         let (bars, address) = (&self.bars, self.address);
         let masked = if self.pin == 0 { INTX_DISABLE } else { 0 };
         let rest = self.command & (MASTER | INTX_DISABLE) | masked;

@@ -42,7 +42,7 @@ impl Host {
     /// The guest accesses `width` bytes, at most eight, at `offset` of the configuration space: any width anywhere,
     /// byte by byte as the bus would see it. What is no function of the partition's reads as ones and takes no writes
     /// (PCIe 2.3.2: how a host bridge reports that nobody answered).
-    pub fn access(&mut self, offset: u64, width: u8, write: Option<u64>, config: &mut dyn Config) -> u64 {
+    pub fn access(&mut self, offset: u64, width: u8, write: Option<u64>, config: &mut impl Config) -> u64 {
         let mut value = 0;
         let mut done = 0;
         let width = u64::from(width.min(8));
@@ -60,7 +60,7 @@ impl Host {
     }
 
     /// The bytes in `mask` of one doubleword.
-    fn word(&mut self, offset: u64, mask: u32, write: Option<u32>, config: &mut dyn Config) -> u32 {
+    fn word(&mut self, offset: u64, mask: u32, write: Option<u32>, config: &mut impl Config) -> u32 {
         let number = (offset / FUNCTION_BYTES) as u8;
         let address = Address::new(u16::from(self.bus) << 8 | u16::from(number));
         let mine = self.functions.iter_mut().find(|function| function.address() == address);
@@ -76,7 +76,7 @@ impl Host {
     }
 
     /// Silences and resets all functions: before the partition's memory is cleared or given to anybody else.
-    pub fn reset(&mut self, config: &mut dyn Config) {
+    pub fn reset(&mut self, config: &mut impl Config) {
         for function in &mut self.functions {
             function.reset(config);
         }

@@ -9,7 +9,7 @@ use super::{Address, Config};
 /// Silences every function on the buses that can be reached from bus `first` on, up to `last`: before any partition's
 /// memory is filled. Firmware numbered the buses; a bridge that has none has nobody behind it who can be heard.
 /// Returns how many functions there are.
-pub fn quiet(first: u8, last: u8, config: &mut dyn Config) -> usize {
+pub fn quiet(first: u8, last: u8, config: &mut impl Config) -> usize {
     let (mut found, mut seen) = (0, [false; 256]);
     let mut buses: ArrayVec<u8, 256> = ArrayVec::new();
     buses.push(first);
@@ -42,7 +42,7 @@ pub fn quiet(first: u8, last: u8, config: &mut dyn Config) -> usize {
 
 /// Silences one function: everything in its command register off but the disabling of its interrupt; no
 /// message-signalled interrupts; no virtual functions, which would be functions of their own; no translation requests.
-pub fn silence(function: Address, config: &mut dyn Config) {
+pub fn silence(function: Address, config: &mut impl Config) {
     config.write(function, COMMAND, 2, INTX_DISABLE.into());
     // Its answer comes behind all that it had sent to memory before (PCIe 2.4.1).
     config.read(function, COMMAND);
@@ -85,7 +85,7 @@ const RETURN_MS: u32 = 1000;
 
 /// Brings a silent function to its state after reset, if it can be reset by itself. It is awake afterwards, and still
 /// silent. One that cannot be reset keeps its inner state, but does nothing with it until its own guest lets it.
-pub(super) fn reset(function: Address, config: &mut dyn Config) {
+pub(super) fn reset(function: Address, config: &mut impl Config) {
     let list = caps::list(function, config);
     if let Some(power) = list.iter().find(|found| found.id == cap::POWER) {
         // Power Management 1.2, 3.2.4: state D0, from where it takes 10 ms at most.

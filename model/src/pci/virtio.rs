@@ -29,13 +29,13 @@ const ACCESS_PLATFORM: u32 = 1 << (33 - 32);
 
 /// Whether this is a virtio function that does not offer to keep to the platform's rules. One that cannot be asked,
 /// such as a legacy one, does not.
-pub fn bypasses(function: Address, config: &mut dyn Config) -> bool {
+pub fn bypasses(function: Address, config: &mut impl Config) -> bool {
     is_virtio(config.read(function, ID))
         && features(function, config).is_none_or(|high| high & ACCESS_PLATFORM == 0)
 }
 
 /// Features 32 to 63.
-fn features(function: Address, config: &mut dyn Config) -> Option<u32> {
+fn features(function: Address, config: &mut impl Config) -> Option<u32> {
     let list = list(function, config);
     let mut typed = |kind: u32| {
         let fits = |found: &&Found| {
