@@ -141,6 +141,7 @@ fn comes_back(register: Register) -> Result<(), &'static str> {
     match register {
         (0, 3, 2, 0, 2 | 3) => Err("WFE and WFI: rows of storms have them"),
         (0, 3, 1, 0, 0 | 1) => Err("WFET and WFIT: the same, and a time-out of half the count's range"),
+        (0, 3, 2, 15, 7) => Err("HINT #127: who counts from outside takes it for the mark of a row"),
         (0, 0, 4, _, 5) => Err("SPSel: the stack that the sweep itself is on"),
         (0, 3, 4, _, 7) => Err("DAIFClr: lets interrupts in, and does nothing else"),
         _ => Ok(()),
