@@ -7,5 +7,7 @@ fn main() {
         println!("cargo:rustc-link-arg-bins=-T{root}/src/image.ld");
         println!("cargo:rustc-link-arg-bins=--no-pie");
         println!("cargo:rustc-link-arg-bins=-znorelro");
+        // Erratum 843419 of Cortex-A53 (docs/errata.md).
+        println!("cargo:rustc-link-arg-bins=--fix-cortex-a53-843419");
     }
 }

@@ -306,7 +306,7 @@ efi_leave:
 	ubfx	x6, x6, #16, #4			// DminLine
 	mov	x7, #4
 	lsl	x6, x7, x6
-1:	dc	cvac, x4
+1:	dc	civac, x4			// not CVAC: errata of Cortex-A53, docs/errata.md
 	add	x4, x4, x6
 	cmp	x4, x5
 	b.lo	1b

@@ -33,5 +33,7 @@ impl Deadline {
 fn now() -> u64 {
     // SAFETY: a barrier: the counter is read after what came before (DDI 0487, D12.2.2).
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
-    mrs!("cntpct_el0")
+    let (first, second) = (mrs!("cntpct_el0"), mrs!("cntpct_el0"));
+    // Erratum 858921 of Cortex-A73: a read while the lower half wraps may be wrong, and the other one is not then.
+    if (first ^ second) >> 32 & 1 != 0 { first } else { second }
 }
