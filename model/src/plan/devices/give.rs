@@ -378,7 +378,9 @@ fn shared_pages<'s>(
     let path = || catalogue.path(device);
     let (mut mates, mut masters, mut page) = (Vec::new(), Vec::new(), 0);
     for (mate, facts, common) in catalogue.in_pages_of(spans) {
-        if facts.disabled {
+        // A core's debug registers act whatever their node's status is.
+        let acts = catalogue.index.node(mate).is_some_and(kinds::is_debug);
+        if facts.disabled && !acts {
             if catalogue.index.node(mate).is_some_and(kinds::can_dma) {
                 masters.push(mate);
             }

@@ -2,6 +2,8 @@
 //!
 //! The DMA list is one of permissions: a device that is not on it is taken to be able to read and write all memory.
 
+use alloc::vec::Vec;
+
 use dtoolkit::model::DeviceTreeNode;
 
 use crate::dt::{compatible, strings, value};
@@ -58,6 +60,52 @@ pub(super) const BOARD_CLOCKS: &[&str] = &["brcm,bcm2711-cprman", "brcm,bcm2835-
 /// Controllers of a board's power and reset.
 pub(super) const BOARD_POWER: &[&str] = &["brcm,bcm2711-pm", "brcm,bcm2835-pm", "brcm,bcm2835-pm-wdt"];
 
+/// Interconnects: caches stay coherent, and everybody's traffic flows, by their registers.
+pub(super) const INTERCONNECTS: &[&str] = &[
+    "arm,cci-400",
+    "arm,cci-500",
+    "arm,cci-550",
+    "arm,ccn-502",
+    "arm,ccn-504",
+    "arm,ccn-508",
+    "arm,ccn-512",
+    "arm,cmn-600",
+    "arm,cmn-650",
+    "arm,cmn-700",
+    "arm,ci-700",
+];
+
+/// Memory system resource partitioning: who gets how much of caches and bandwidth.
+pub(super) const RESOURCES: &[&str] = &["arm,mpam-msc", "arm,mpam-memory-controller-msc"];
+
+/// Whether a core is debugged, halted, traced or profiled from outside through a node: CoreSight (external debug, CTI, ETM,
+/// and what carries traces to memory, which is DMA past stage 2), and the same as part of a core. Disabled ones count: their
+/// registers are there.
+pub(super) fn is_debug(node: &DeviceTreeNode) -> bool {
+    let whole = [
+        "arm,cpu-debug",
+        "arm,embedded-trace-extension",
+        "arm,trace-buffer-extension",
+        "arm,statistical-profiling-extension-v1",
+    ];
+    names(node).iter().any(|name| name.starts_with("arm,coresight") || whole.contains(name))
+}
+
+/// Whether a node is about performance monitors: of cores, which are hidden, or of what cores share.
+pub(super) fn is_monitor(node: &DeviceTreeNode) -> bool {
+    let shared = ["arm,dsu-pmu", "arm,smmu-v3-pmcg"];
+    let of_cores = ["arm,cortex-", "arm,neoverse-", "apm,", "brcm,vulcan-", "cavium,thunder-"];
+    names(node).iter().any(|name| {
+        name.starts_with("arm,armv8-pmuv3")
+            || shared.contains(name)
+            || name.ends_with("-pmu") && of_cores.iter().any(|maker| name.starts_with(maker))
+    })
+}
+
+fn names(node: &DeviceTreeNode) -> Vec<&str> {
+    value(node, "compatible").and_then(strings).unwrap_or_default()
+}
+
 /// Whether a node is a UART that a guest can have as its console.
 pub(super) fn is_uart(node: &DeviceTreeNode) -> bool {
     compatible(node, UARTS)
@@ -66,14 +114,11 @@ pub(super) fn is_uart(node: &DeviceTreeNode) -> bool {
 /// Whether a node with registers can do DMA as far as is known. One name on the list suffices: a more specific one
 /// before it (`brcm,bcm2711-...`) is a variant of it. A generic name alone (`arm,primecell`) does not.
 pub(super) fn can_dma(node: &DeviceTreeNode) -> bool {
-    let names = value(node, "compatible").and_then(strings).unwrap_or_default();
-    !names.iter().any(|name| UARTS.contains(name) || NO_DMA.contains(name))
+    !names(node).iter().any(|name| UARTS.contains(name) || NO_DMA.contains(name))
 }
 
 #[cfg(test)]
 mod tests {
-    use alloc::vec::Vec;
-
     use dtoolkit::model::DeviceTreeProperty;
 
     use super::*;
@@ -87,6 +132,28 @@ mod tests {
         let mut node = DeviceTreeNode::new("n").unwrap();
         node.add_property(DeviceTreeProperty::new("compatible", bytes).unwrap());
         node
+    }
+
+    #[test]
+    fn debug_and_monitors_are_known_by_any_name() {
+        for name in [
+            "arm,coresight-cti",
+            "arm,coresight-cti-v8-arch",
+            "arm,coresight-etm4x",
+            "arm,coresight-cpu-debug",
+            "arm,coresight-tmc",
+            "arm,cpu-debug",
+            "arm,trace-buffer-extension",
+        ] {
+            assert!(is_debug(&with(&[name, "arm,primecell"])), "{name}");
+            assert!(is_debug(&with(&["maker,thing", name])), "{name}");
+        }
+        for name in ["arm,armv8-pmuv3", "arm,cortex-a72-pmu", "arm,neoverse-n1-pmu", "arm,dsu-pmu"] {
+            assert!(is_monitor(&with(&[name])) && !is_debug(&with(&[name])), "{name}");
+        }
+        for name in ["arm,pl011", "arm,primecell", "maker,battery-pmu", "arm,cortex-a72"] {
+            assert!(!is_debug(&with(&[name])) && !is_monitor(&with(&[name])), "{name}");
+        }
     }
 
     #[test]

@@ -142,7 +142,7 @@ impl<'a> Catalogue<'a> {
             "/reserved-memory" => return Some("it is memory that firmware has reserved"),
             _ => {}
         }
-        let kinds: [(&[&str], &str); 7] = [
+        let kinds: [(&[&str], &str); 9] = [
             (&["arm,armv8-timer", "arm,armv7-timer"], "every partition has the architectural timer anyway"),
             (&["arm,psci-1.0", "arm,psci-0.2", "arm,psci"], "every partition has a PSCI of its own"),
             (kinds::SMMUS, "it is an SMMU, which guards partitions from each other"),
@@ -150,7 +150,15 @@ impl<'a> Catalogue<'a> {
             (kinds::CORE_INTERRUPTS, "it routes interrupts to every core"),
             (kinds::BOARD_CLOCKS, "it sets the clocks of the whole board"),
             (kinds::BOARD_POWER, "it resets and powers the whole board"),
+            (kinds::INTERCONNECTS, "the traffic of the whole board goes through it"),
+            (kinds::RESOURCES, "it shares caches and bandwidth out among all cores"),
         ];
+        if kinds::is_debug(entry.node) {
+            return Some("through it a core is debugged, halted or traced from outside");
+        }
+        if kinds::is_monitor(entry.node) {
+            return Some("performance monitors are hidden from partitions");
+        }
         kinds.iter().find(|(names, _)| compatible(entry.node, names)).map(|(_, why)| *why)
     }
 
