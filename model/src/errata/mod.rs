@@ -1,6 +1,5 @@
 //! Errata of cores that a hypervisor has to know of, by MIDR: what each is, and what is done about it or why nothing has
-//! to be. EL2 prints a line for each kind of core at boot, and each erratum when it is asked to; docs/errata.md is this
-//! table as a page.
+//! to be. docs/errata.md is this table as a page.
 //!
 //! What is here: errata that the code at EL2, its controls over a guest, or a guest's deliberate doing can meet. What
 //! firmware sets once for all (chicken bits in CPUACTLR_EL1, at EL3) and what a guest's kernel does for its own
@@ -124,8 +123,7 @@ impl Display for Count {
 pub fn page() -> String {
     let mut page = String::from(
         "# Errata\n\n\
-         Made from `model/src/errata/table.rs` by its test (`UPDATE_DOCS=1` writes it). EL2 counts those of each kind of\n\
-         core at boot, and lists them when the firmware's `/chosen` `bootargs` have the word `partita.verbose`.\n\n\
+         Made from `model/src/errata/table.rs` by its test (`UPDATE_DOCS=1` writes it).\n\n\
          Not here: what firmware sets once for all at EL3, and what a guest's kernel does for its own processes (it finds\n\
          the true MIDR_EL1). *Avoided*: what triggers it does not occur. *Done*: by EL2 or its build. *The guest's*: no harm\n\
          outside the partition. *OPEN*: a guest can do this harm; give such a core to trusted guests only.\n\n\

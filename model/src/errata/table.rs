@@ -43,9 +43,7 @@ const CLEANS: &str = "a cache clean (DC CVAC, CVAU) can corrupt or lose data tha
 const INVALIDATES: Answer =
     Done("EL2 cleans with DC CIVAC only, which is not affected; a guest does likewise");
 const SSBS: &str = "MSR SSBS, #0 takes effect late, so that speculative loads still bypass stores";
-const SSBS_BY_ENTRY: Answer = Guests(
-    "EL2 never writes SSBS: an exception clears it (SCTLR_EL2.DSSBS = 0), and the vectors synchronise",
-);
+const SSBS_BY_ENTRY: Answer = Guests("EL2 never writes SSBS: an exception clears it (SCTLR_EL2.DSSBS = 0)");
 const BREAK_BEFORE_MAKE: &str =
     "changing a block's size without break-before-make livelocks, although BBM says 2";
 const BREAKS_BEFORE: Answer = Guests("EL2 breaks before it makes; stage 2 never changes");
@@ -64,7 +62,7 @@ pub(super) static ERRATA: &[Erratum] = &[
         "843419",
         (0x00, 0x04),
         "a load or store after an ADRP in the last two words of a page uses a wrong address",
-        Done("linked with --fix-cortex-a53-843419, and a test decodes the image"),
+        Done("linked with --fix-cortex-a53-843419"),
     ),
     row(
         midr::CORTEX_A53,
