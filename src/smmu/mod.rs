@@ -11,10 +11,11 @@ mod regs;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 
-use partita_model::addr::{Ipa, PaSpan};
+use partita_model::addr::{Ipa, Pa, PaSpan, Span};
 use partita_model::plan::{self, Plan};
 use partita_model::smmu::{Guard, Owner, build, pages_needed};
 use partita_model::stage2::{self, Kind, Mapping, Shape};
+use partita_model::weaken::{self, removed};
 use spin::Once;
 use spin::mutex::TicketMutex;
 
@@ -68,7 +69,8 @@ pub fn close(smmus: &[plan::Smmu], tables: &mut Stage1) -> Result<(), Refusal> {
     for smmu in smmus {
         let regs = Regs(tables.add_device(smmu.span));
         // First what holds once translation is off, then off.
-        regs.abort_all().and_then(|()| regs.control(0)).map_err(stuck(&smmu.path))?;
+        let closed = if removed(weaken::Guard::SmmuClosed) { Ok(()) } else { regs.abort_all() };
+        closed.and_then(|()| regs.control(0)).map_err(stuck(&smmu.path))?;
     }
     Ok(())
 }
@@ -92,7 +94,8 @@ pub fn prepare(plan: &Plan, seats: &[Option<Seat>], tables: &mut Stage1) -> Resu
         let owners: Vec<(usize, Owner)> = tenants
             .into_iter()
             .map(|(partition, streams)| {
-                let guard = guard(&plan.partitions[partition], partition, features.output_bits)?;
+                let guard =
+                    guard(&plan.board.gic, &plan.partitions[partition], partition, features.output_bits)?;
                 Ok((partition, Owner { streams, guard }))
             })
             .collect::<Result<_, Refusal>>()?;
@@ -142,11 +145,21 @@ fn tenants(plan: &Plan, smmu: usize) -> Vec<(usize, Vec<plan::Streams>)> {
 }
 
 /// Tables of a partition's RAM and of nothing else: no device's registers, no interrupt controller.
-fn guard(partition: &plan::Partition, number: usize, output_bits: u32) -> Result<Guard, Refusal> {
+fn guard(
+    gic: &plan::Gic,
+    partition: &plan::Partition,
+    number: usize,
+    output_bits: u32,
+) -> Result<Guard, Refusal> {
     let output_bits = output_bits.min(traps::pa_bits());
     let memory = || partition.memory.iter();
-    let mappings: Vec<Mapping> =
+    let mut mappings: Vec<Mapping> =
         memory().map(|entry| Mapping { ipa: entry.ipa, pa: entry.pa, kind: Kind::Memory }).collect();
+    if removed(weaken::Guard::SmmuDevices) {
+        let span = gic.frames().first().map_or(PaSpan { base: Pa(0), size: 0 }, PaSpan::pages);
+        let ipa = Span { base: Ipa(span.base.0), size: span.size };
+        mappings.push(Mapping { ipa, pa: span.base, kind: Kind::Device });
+    }
     if let Some(beyond) = memory().find(|entry| entry.physical().end().0 >> output_bits != 0) {
         return Err(alloc::format!(
             "{}: its memory at {} is beyond the {output_bits} bits of the SMMU before its devices; use host-base to \
@@ -168,7 +181,7 @@ fn guard(partition: &plan::Partition, number: usize, output_bits: u32) -> Result
             stray = stray.or(Some(page));
         }
     });
-    if let Some(page) = stray {
+    if let Some(page) = stray.filter(|_| !removed(weaken::Guard::SmmuDevices)) {
         return Err(alloc::format!(
             "the audit found {page} in the tables for DMA of {}; nothing starts",
             partition.name

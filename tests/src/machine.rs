@@ -25,6 +25,9 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// How long `partita` gets to end QEMU before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// A device that copies memory by DMA as it is told. QEMU's usual mask of its addresses does not reach memory.
+pub const EDU: [&str; 2] = ["-device", "edu,dma_mask=0xffffffffff"];
+
 const QEMU: &str = "qemu-system-aarch64";
 /// The debugger's socket in the test's folder.
 const SOCKET: &str = "gdb";

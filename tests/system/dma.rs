@@ -1,11 +1,10 @@
 //! A device that does DMA for an attacker: QEMU's `edu`, behind the SMMU, where it copies its own partition's memory and
 //! reaches nothing else; and without an SMMU, where the same attacks succeed.
 
-use partita_tests::{Machine, Outcome, Running, system_tests};
+use partita_tests::attack::{NO_STREAMS, OTHER_STREAMS};
+use partita_tests::{EDU, Machine, Outcome, Running, system_tests};
 
 const PLAN: &str = "tests/system/dma.dtso";
-/// QEMU's device; its usual mask does not reach memory.
-const EDU: [&str; 2] = ["-device", "edu,dma_mask=0xffffffffff"];
 /// Physical addresses that the plan's bootargs name.
 const VICTIM: u64 = 0x5020_0000;
 const HYPERVISOR: u64 = 0x4021_0000;
@@ -13,20 +12,6 @@ const HYPERVISOR: u64 = 0x4021_0000;
 const PATTERN: u64 = 0xa77a_c4ed;
 /// Ctrl-], and the number of a partition: its console gets what is typed from now on.
 const FOCUS_VICTIM: &str = "\u{1d}2";
-
-/// A board whose tree says that the SMMU knows what is behind the bridge by other streams than it does: nobody has those
-/// that come.
-const OTHER_STREAMS: &[(&str, &str)] = &[(
-    "&{/} {",
-    "&{/pcie@10000000} { iommu-map = <0x0 0x8007 0x100 0xff00>; bus-range = <0x0 0xfe>; }; &{/} {",
-)];
-/// A board whose tree says that no SMMU is before the bridge, so that the one that is there guards nothing.
-const NO_STREAMS: &[(&str, &str)] = &[
-    ("&{/} {", "&{/pcie@10000000} { iommu-map = <0x0 0x8007 0x0 0x1>; }; &{/} {"),
-    ("devices = \"/pcie@10000000\";", "devices = \"/pcie@10000000\"; dma-trusted = \"/pcie@10000000\";"),
-    ("memory@80000000", "memory@60000000"),
-    ("reg = <0x0 0x80000000", "reg = <0x0 0x60000000"),
-];
 
 /// Why not on raspi4b.
 const NO_SMMU: &str = "it has no SMMU and, in QEMU, no PCI";

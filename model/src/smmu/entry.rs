@@ -2,6 +2,7 @@
 
 use crate::addr::Pa;
 use crate::stage2::{Shape, vtcr};
+use crate::weaken::{self, removed};
 
 /// 64-bit words of an entry (IHI 0070, 5.2).
 pub(super) const WORDS: usize = 8;
@@ -10,6 +11,8 @@ pub(super) const WORDS: usize = 8;
 const V: u64 = 1;
 /// STE.Config, bits 3:1 = 0b110: stage 1 bypassed, stage 2 translates. 0b000 aborts without an event.
 const CONFIG_STAGE2: u64 = 0b110 << 1;
+/// STE.Config = 0b100: nothing is translated. Only for test builds without a guard.
+const CONFIG_BYPASS: u64 = 0b100 << 1;
 /// STE.SHCFG, bits 109:108 = 0b01: shareability as the device says, which stage 2 can only raise. All else of the second
 /// word is zero: attributes as they come, and EATS (93:92) = 0b00, so that requests for translations (PCIe ATS) abort.
 const SHCFG_INCOMING: u64 = 0b01 << 44;
@@ -53,7 +56,11 @@ impl Guard {
     /// sees first, the tables are the same (3.21.3).
     #[must_use]
     pub fn entry(&self, mode: Mode) -> [u64; WORDS] {
-        let config = if mode == Mode::Abort { 0 } else { CONFIG_STAGE2 };
+        let config = match mode {
+            Mode::Abort => 0,
+            _ if removed(weaken::Guard::SmmuStage2) => CONFIG_BYPASS,
+            Mode::Translate | Mode::Silent => CONFIG_STAGE2,
+        };
         let record = if mode == Mode::Translate { S2R } else { 0 };
         let walk = vtcr(&self.shape, self.output_bits) & VTCR;
         let third = u64::from(self.vmid) | walk << 32 | S2AA64 | S2AFFD | record;
@@ -62,4 +69,7 @@ impl Guard {
 }
 
 /// The entry of a stream that nobody has.
-pub(super) const NOBODY: [u64; WORDS] = [V, 0, 0, 0, 0, 0, 0, 0];
+pub(super) fn nobody() -> [u64; WORDS] {
+    let config = if removed(weaken::Guard::SmmuStream) { CONFIG_BYPASS } else { 0 };
+    [V | config, 0, 0, 0, 0, 0, 0, 0]
+}

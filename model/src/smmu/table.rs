@@ -6,7 +6,7 @@
 
 use alloc::vec::Vec;
 
-use super::entry::{NOBODY, WORDS};
+use super::entry::{WORDS, nobody};
 use super::{Features, Guard, Mode, Unfit};
 use crate::addr::Pa;
 use crate::plan::Streams;
@@ -127,7 +127,7 @@ struct Maker<'a, T> {
 impl<'a, T: Tables> Maker<'a, T> {
     fn new(tables: &'a mut T, bits: u8) -> Result<Self, Unfit> {
         let mut maker = Self { tables, upper: None, nobody: Pa(0) };
-        maker.nobody = maker.lower(0..ENTRIES, NOBODY)?;
+        maker.nobody = maker.lower(0..ENTRIES, nobody())?;
         if bits > SPLIT {
             let groups = 1_usize << (bits - SPLIT);
             let pages = (groups * size_of::<u64>()).div_ceil(PAGE_WORDS * size_of::<u64>());
@@ -144,7 +144,7 @@ impl<'a, T: Tables> Maker<'a, T> {
     fn lower(&mut self, entries: core::ops::Range<u32>, words: [u64; WORDS]) -> Result<Pa, Unfit> {
         let table = self.tables.alloc(1).ok_or(Unfit::NoMemory)?;
         for entry in 0..ENTRIES {
-            write(self.tables, table, entry, if entries.contains(&entry) { words } else { NOBODY });
+            write(self.tables, table, entry, if entries.contains(&entry) { words } else { nobody() });
         }
         Ok(table)
     }
@@ -160,7 +160,7 @@ impl<'a, T: Tables> Maker<'a, T> {
         if now != self.nobody {
             return Ok(now);
         }
-        let lower = self.lower(0..0, NOBODY)?;
+        let lower = self.lower(0..0, nobody())?;
         self.point(upper, group, lower);
         Ok(lower)
     }

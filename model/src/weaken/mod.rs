@@ -63,6 +63,14 @@ guards! {
     Vmid = "vmid";
     /// EL2's own tables map no partition's memory.
     El2Memory = "el2-memory";
+    /// SMMU: a partition's streams are translated by its stage 2 (they then are not translated).
+    SmmuStage2 = "smmu-stage2";
+    /// SMMU: a stream that no partition has is aborted (it then is let through).
+    SmmuStream = "smmu-stream";
+    /// An SMMU that guards no device of the plan refuses everything (it then stays as firmware left it).
+    SmmuClosed = "smmu-closed";
+    /// The tables for DMA have RAM only (they then have the distributor, too).
+    SmmuDevices = "smmu-devices";
 
     /// HCR_EL2.TSC: SMC traps.
     HcrTsc = "hcr-tsc";

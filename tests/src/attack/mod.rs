@@ -8,6 +8,6 @@ mod siege;
 mod trial;
 
 pub use exceptions::Exceptions;
-pub use removals::{REMOVALS, Removal, Scene, Sign};
+pub use removals::{NO_STREAMS, OTHER_STREAMS, REMOVALS, Removal, Scene, Sign};
 pub use siege::{Fate, Row, Siege, Suffered, lay};
 pub use trial::{Trial, control, run};

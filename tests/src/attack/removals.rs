@@ -12,6 +12,8 @@ pub enum Scene {
     Probe(&'static str),
     /// The attacker with these rows, beside its victim.
     Attack(&'static str),
+    /// The attacker with a device that does DMA and these rows, beside its victim; with these changes to the plan.
+    Dma(&'static str, &'static [(&'static str, &'static str)]),
     /// tests/plans/NAME.dtso, a plan that is to be refused, with these words.
     Plan(&'static str, &'static str),
 }
@@ -62,6 +64,8 @@ const GICV3: &[(Target, &str)] = &[V3];
 const GICV2: &[(Target, &str)] = &[V2, PI];
 /// What only newer cores have.
 const NEW: &[(Target, &str)] = &[V3_MAX, V2_MAX];
+/// What has an SMMU.
+const SMMU: &[(Target, &str)] = &[V3, V2];
 /// Plans are for one board.
 const VIRT: &[(Target, &str)] = &[V3];
 
@@ -84,6 +88,10 @@ const fn attack(guard: Guard, places: &'static [(Target, &'static str)], row: &'
 
 const fn plan(guard: Guard, name: &'static str, words: &'static str) -> Removal {
     Removal { guard, places: VIRT, scene: Scene::Plan(name, words), sign: Sign::Accepted }
+}
+
+const fn dma(guard: Guard, changes: &'static [(&'static str, &'static str)], row: &'static str) -> Removal {
+    Removal { guard, places: SMMU, scene: Scene::Dma(row, changes), sign: Sign::Row(row) }
 }
 
 /// DC CISW, ACTLR_EL1 (DDI 0487, C5.3 and D24.2).
@@ -149,10 +157,35 @@ pub const REMOVALS: &[Removal] = &[
     row(Guard::AbortUndecodable, ALL, "abort-undecodable"),
     row(Guard::MemoryClear, ALL, "system-reset"),
     sign(Guard::ConsoleName, ALL, "mpidr", Sign::Nameless("probe: mpidr ok")),
+    dma(Guard::SmmuStage2, ONE_TO_ONE, "dma/victim"),
+    dma(Guard::SmmuStream, OTHER_STREAMS, "dma/victim"),
+    dma(Guard::SmmuClosed, NO_STREAMS, "dma/victim"),
+    dma(Guard::SmmuDevices, &[], "dma/devices"),
     plan(Guard::PlanCore, "cpus-taken", "belongs to partition a already"),
     plan(Guard::PlanDevice, "device-taken", "belongs to partition a already"),
     plan(Guard::PlanMemory, "memory-pinned-twice", "overlaps /partitions/a"),
 ];
+
+/// A board whose tree says that the SMMU knows what is behind the bridge by other streams than it does: nobody has those
+/// that come.
+pub const OTHER_STREAMS: &[(&str, &str)] = &[
+    (
+        "&{/} {",
+        "&{/pcie@10000000} { iommu-map = <0x0 0x8007 0x100 0xff00>; bus-range = <0x0 0xfe>; }; &{/} {",
+    ),
+    ONE_TO_ONE[0],
+    ONE_TO_ONE[1],
+];
+/// A board whose tree says that no SMMU is before the bridge, so that the one that is there guards nothing.
+pub const NO_STREAMS: &[(&str, &str)] = &[
+    ("&{/} {", "&{/pcie@10000000} { iommu-map = <0x0 0x8007 0x0 0x1>; }; &{/} {"),
+    ("devices = \"/pcie@10000000\";", "devices = \"/pcie@10000000\"; dma-trusted = \"/pcie@10000000\";"),
+    ONE_TO_ONE[0],
+    ONE_TO_ONE[1],
+];
+/// The attacker's memory is where it sees it, so that a device which nothing translates for finds it too.
+const ONE_TO_ONE: &[(&str, &str)] =
+    &[("memory@80000000", "memory@60000000"), ("reg = <0x0 0x80000000", "reg = <0x0 0x60000000")];
 
 /// VMIDs of cores that run guests of different partitions: the plan's first core is a partition's alone.
 fn one_vmid(machine: &mut Debugger) -> bool {
@@ -174,7 +207,7 @@ impl Sign {
     pub fn words(&self, scene: Scene) -> String {
         let (guest, rows) = match scene {
             Scene::Probe(rows) => ("probe", rows),
-            Scene::Attack(rows) => ("attacker", rows),
+            Scene::Attack(rows) | Scene::Dma(rows, _) => ("attacker", rows),
             Scene::Plan(name, _) => ("plan", name),
         };
         match self {

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::exceptions::Listener;
 use super::{Removal, Scene, Sign};
-use crate::{Machine, On, Outcome, Running, build, bundle, compile, qemu};
+use crate::{Machine, On, Outcome, Running, bundle, compile, qemu};
 
 /// Seconds that a machine may take: it has a few rows to do, and some guards' absence makes it hang.
 const LIMIT: u64 = 90;
@@ -61,6 +61,15 @@ const ATTACKER: Table = Table {
     held: "held",
     escaped: "ESCAPED",
 };
+
+/// The attacker with a device that does DMA.
+const DMA: Table = Table {
+    name: "attacker",
+    plan: "tests/system/dma.dtso",
+    changes: &[("test=dma ", "test=% ")],
+    held: "held",
+    escaped: "ESCAPED",
+};
 const DEVICE: &str = "devices = \"/pl031@9010000\";";
 const VICTIM: &str = "kernel = \"victim\";";
 
@@ -69,6 +78,7 @@ impl Table {
         match scene {
             Scene::Probe(rows) => Some((&PROBE, rows)),
             Scene::Attack(rows) => Some((&ATTACKER, rows)),
+            Scene::Dma(rows, _) => Some((&DMA, rows)),
             Scene::Plan(..) => None,
         }
     }
@@ -88,20 +98,20 @@ impl Table {
         whole_lines(log).any(|line| line == mark)
     }
 
-    /// The bundle with these rows.
-    fn bundle(&self, on: On, rows: &str, folder: &Path) -> PathBuf {
+    /// The bundle with these rows, its plan changed first.
+    fn bundle(&self, on: On, rows: &str, changes: &[(&str, &str)], folder: &Path) -> PathBuf {
         let path = on.plan(self.plan);
         let mut text = std::fs::read_to_string(&path).expect("the plan");
-        if self.name == ATTACKER.name {
+        if self.plan == ATTACKER.plan {
             text = text.replacen(DEVICE, "", 1).replacen(VICTIM, &format!("{VICTIM}\n{DEVICE}"), 1);
         }
-        for (from, to) in on.changes(&path).iter().chain(self.changes) {
+        for (from, to) in on.changes(&path).iter().chain(changes).chain(self.changes) {
             assert!(text.contains(from), "{} has no {from}", self.plan);
             text = text.replace(from, &to.replace('%', rows));
         }
         let plan = folder.join("plan.dtso");
         std::fs::write(&plan, text).expect("the test's folder takes files");
-        let mut command = Command::new(build::partita());
+        let mut command = Command::new(crate::build::partita());
         command.args(["build", "-q", "--platform", on.target().platform(), "-o"]).arg(folder).arg(plan);
         let output = command.output().expect("partita can be run");
         assert!(output.status.success(), "partita build: {}", String::from_utf8_lossy(&output.stderr));
@@ -111,7 +121,7 @@ impl Table {
 
 /// The bundle of a plan that is to be refused.
 fn refused(name: &str, folder: &Path) -> PathBuf {
-    let plans = build::root().join("tests/plans");
+    let plans = crate::build::root().join("tests/plans");
     let image = std::fs::read(plans.join("images/flat.bin")).expect("the plans' image");
     let overlay = compile(&plans.join(name).with_extension("dtso"));
     let path = folder.join("bundle.cpio");
@@ -128,7 +138,7 @@ fn whole_lines(log: &str) -> impl Iterator<Item = &str> {
 /// A machine of the test build, without a guard if one is named.
 fn machine(on: On, cpu: &str, bundle: &Path, guard: Option<Guard>) -> Machine {
     let words = guard.map_or_else(String::new, |guard| format!("weaken={}", guard.name()));
-    qemu(on, &build::weakened(), Some(bundle)).args(&["-cpu", cpu, "-append", &words]).limit(LIMIT)
+    qemu(on, &crate::build::weakened(), Some(bundle)).args(&["-cpu", cpu, "-append", &words]).limit(LIMIT)
 }
 
 /// Boots without the guard.
@@ -137,13 +147,17 @@ pub fn run(on: On, cpu: &str, removal: &Removal) -> Trial {
     let folder = TempDir::new().expect("a folder for the test");
     let bundle = match removal.scene {
         Scene::Plan(name, _) => refused(name, folder.path()),
-        Scene::Probe(rows) => PROBE.bundle(on, rows, folder.path()),
-        Scene::Attack(rows) => ATTACKER.bundle(on, rows, folder.path()),
+        Scene::Probe(rows) => PROBE.bundle(on, rows, &[], folder.path()),
+        Scene::Attack(rows) => ATTACKER.bundle(on, rows, &[], folder.path()),
+        Scene::Dma(rows, changes) => DMA.bundle(on, rows, changes, folder.path()),
     };
     let mut machine = machine(on, cpu, &bundle, Some(removal.guard));
     let listener = removal.sign.counts().then(|| Listener::new(folder.path()));
     if let Some(listener) = &listener {
         machine = machine.args(&listener.args().each_ref().map(String::as_str));
+    }
+    if matches!(removal.scene, Scene::Dma(..)) {
+        machine = machine.args(&crate::EDU);
     }
     if matches!(removal.sign, Sign::Seen(..)) {
         machine = machine.stub();
@@ -188,13 +202,13 @@ fn look(running: &mut Running, removal: &Removal) -> Option<String> {
 }
 
 /// Boots the test build with all its guards, for the rows of all these removals: none of their signs is to be seen. The
-/// result is what is, and the console.
+/// result is what is, and the console. The rows with a device that does DMA are `dma::`'s, with all guards in place.
 #[track_caller]
 pub fn control(on: On, cpu: &str, removals: &[&Removal]) -> (Vec<String>, String) {
     let (mut wrong, mut logs) = (Vec::new(), String::new());
     for table in [&PROBE, &ATTACKER] {
         let own =
-            |removal: &&&Removal| Table::of(removal.scene).is_some_and(|(its, _)| its.name == table.name);
+            |removal: &&&Removal| Table::of(removal.scene).is_some_and(|(its, _)| its.plan == table.plan);
         let removals: Vec<&Removal> = removals.iter().filter(own).copied().collect();
         if !removals.is_empty() {
             let (seen, log) = all_in_place(on, cpu, table, &removals);
@@ -213,7 +227,7 @@ fn all_in_place(on: On, cpu: &str, table: &Table, removals: &[&Removal]) -> (Vec
     rows.sort_unstable();
     rows.dedup();
     let folder = TempDir::new().expect("a folder for the test");
-    let bundle = table.bundle(on, &rows.join(","), folder.path());
+    let bundle = table.bundle(on, &rows.join(","), &[], folder.path());
     let listener = Listener::new(folder.path());
     let args = listener.args();
     let machine = machine(on, cpu, &bundle, None).args(&args.each_ref().map(String::as_str)).stub();

@@ -103,9 +103,9 @@ fn leaked(edu: &Edu) -> usize {
 }
 
 /// A read is refused.
-fn unread(edu: &Edu, at: u64) -> Outcome {
+fn unread(edu: &Edu, at: u64, bytes: u64) -> Outcome {
     arm(edu);
-    edu.load(at, FEW);
+    edu.load(at, bytes);
     same!(leaked(edu), 0, "words that were read at {at:#x}");
     Ok(())
 }
@@ -143,7 +143,7 @@ fn foreign(env: &Env, name: &str) -> Outcome {
     let (edu, at) = (device(env)?, address(env, name)?);
     write(&edu, at, FEW);
     // Behind what the write would have left there.
-    unread(&edu, at + FEW)
+    unread(&edu, at + FEW, FEW)
 }
 
 fn victim(env: &Env) -> Outcome {
@@ -161,8 +161,10 @@ fn devices(env: &Env) -> Outcome {
     let console =
         env.machine.tree.chosen().stdout().and_then(|node| first_reg(&node)).map_or(0, |(base, _)| base);
     for at in [env.machine.gicd, console, edu.registers(), its & !0xfff, v2m & !0xfff] {
-        unread(&edu, at)?;
+        unread(&edu, at, FEW)?;
     }
+    // GICD_TYPER, which is not zero and takes no wider read.
+    unread(&edu, env.machine.gicd + 4, 4)?;
     for at in [env.machine.gicd, its, v2m] {
         write(&edu, at, 4);
     }
@@ -172,12 +174,12 @@ fn devices(env: &Env) -> Outcome {
 fn beyond(env: &Env) -> Outcome {
     let edu = device(env)?;
     for &(base, size) in env.machine.memory.iter() {
-        unread(&edu, base - BUFFER_SIZE)?;
-        unread(&edu, base + size)?;
+        unread(&edu, base - BUFFER_SIZE, FEW)?;
+        unread(&edu, base + size, FEW)?;
     }
     // As far as the device can reach: 40 bits.
     for at in [0, 1 << 36, 1 << 39, (1 << 40) - BUFFER_SIZE] {
-        unread(&edu, at)?;
+        unread(&edu, at, FEW)?;
     }
     Ok(())
 }
