@@ -68,6 +68,10 @@ extern "C" fn trap_sync(frame: &mut Frame) {
         Trap::Wfx { .. } => skip(),
         Trap::SError(_) => serror(core),
         Trap::Hidden(_) | Trap::Other(_) => {
+            // EL0 in AArch32 comes by the vectors for AArch64, as that is what EL1 is (DDI 0487, D1.3.1): M[4] tells.
+            if SPSR_EL2.get() & 1 << 4 != 0 && !removed(Guard::Aarch32Stop) {
+                life::stop(core, Cause::UnexpectedException);
+            }
             core.count(Kind::Other);
             inject::exception(core, Exception::Undefined);
         }

@@ -3,6 +3,9 @@
 
 use core::cell::UnsafeCell;
 
+use partita_guest::mmio::{read64, write64};
+use partita_guest::start;
+
 use crate::mrs;
 
 /// Where the window begins: entry 256 of the level 0 table.
@@ -11,6 +14,11 @@ const WINDOW: u64 = 256 << 39;
 const CHAIN: u64 = 257 << 39;
 
 const GIB: u64 = 1 << 30;
+
+/// A gigabyte below 4 GiB in which this partition has nothing: the second or the third, of which its memory has one.
+fn unused() -> u64 {
+    if start::image().0 / GIB == 2 { 1 } else { 2 }
+}
 /// Descriptor of a table (DDI 0487, D8.3.1).
 pub const TABLE: u64 = 3;
 /// Level 1 block, MAIR index 0 (Device-nGnRnE), AF, never executable.
@@ -30,6 +38,8 @@ static TABLES: Tables = Tables(UnsafeCell::new([[0; 512]; 5]));
 pub struct Space {
     root: u64,
     tcr: u64,
+    /// What the run time's map has where [`Space::low`] puts a page.
+    low: u64,
 }
 
 /// Address of a table; 0 is the root, 1 the window's, 2 to 4 the chain's of levels 1 to 3.
@@ -70,7 +80,8 @@ pub fn physical_bits() -> u32 {
 impl Space {
     /// Switches to the attacker's own map.
     pub fn new() -> Space {
-        let space = Space { root: mrs!("ttbr0_el1"), tcr: mrs!("tcr_el1") };
+        let root = mrs!("ttbr0_el1");
+        let space = Space { root, tcr: mrs!("tcr_el1"), low: read64(root + 8 * unused()) };
         for entry in 0..512 {
             (0..5).for_each(|index| set(index, entry, 0));
         }
@@ -108,6 +119,16 @@ impl Space {
         CHAIN
     }
 
+    /// Maps a page below 4 GiB, where AArch32 reaches it, in place of a gigabyte in which there is nothing: a
+    /// descriptor of level 3, and where it is to be found.
+    pub fn low(&self, value: u64) -> u64 {
+        set(3, 0, table(4) | TABLE);
+        set(4, 0, value);
+        write64(self.root + 8 * unused(), table(3) | TABLE);
+        flush();
+        unused() * GIB
+    }
+
     /// Puts a descriptor of the row's choice into the chain at `level` (0 to 3), and says which address it translates.
     pub fn descriptor(&self, level: usize, value: u64) -> u64 {
         set(0, 257, table(2) | TABLE);
@@ -124,6 +145,7 @@ impl Space {
 
 impl Drop for Space {
     fn drop(&mut self) {
+        write64(self.root + 8 * unused(), self.low);
         switch(self.root, self.tcr);
     }
 }

@@ -40,7 +40,7 @@ impl El0 {
         let code = CODE.0.get() as u64;
         publish(code, words);
         // AP[1] (bit 6): EL0 may. PXN (53): EL1 may not execute what EL0 may write anyway.
-        let at = self.0.descriptor(3, code & !0xfff | PAGE | 1 << 6 | 1 << 53);
+        let at = self.0.low(code & !0xfff | PAGE | 1 << 6 | 1 << 53);
         let (_, syndrome) = provoke!(1u64, spsr, at, "msr spsr_el1, x0", "msr elr_el1, x1", "eret");
         syndrome
     }
