@@ -110,10 +110,14 @@ impl Debugger {
         assert_eq!(self.ask(&format!("M{pa:x},8:{}", digits(value))), "OK", "physical memory at {pa:#x}");
     }
 
-    /// Lets the machine go on, for good.
+    /// Lets the machine go on, for good. It may come to its end before its answer is acknowledged, so nothing is.
     pub fn leave(mut self) {
         // The process that all cores are of, in QEMU's stub.
-        assert_eq!(self.ask("D;1"), "OK", "the machine goes on");
+        self.send("D;1");
+        let mut answer = [0; 64];
+        let count = self.stream.read(&mut answer).unwrap_or(0);
+        let refused = String::from_utf8_lossy(&answer[..count]).contains("$E");
+        assert!(!refused, "the machine goes on");
     }
 
     /// One translation table: 512 descriptors at a physical address.
@@ -140,10 +144,14 @@ impl Debugger {
         }
     }
 
-    /// One request and its answer. Nothing that is asked for here needs the protocol's escapes.
-    fn ask(&mut self, request: &str) -> String {
+    fn send(&mut self, request: &str) {
         let sum = request.bytes().fold(0_u8, u8::wrapping_add);
         self.stream.write_all(format!("${request}#{sum:02x}").as_bytes()).expect("the stub takes requests");
+    }
+
+    /// One request and its answer. Nothing that is asked for here needs the protocol's escapes.
+    fn ask(&mut self, request: &str) -> String {
+        self.send(request);
         let mut answer = Vec::new();
         loop {
             let mut piece = [0; 4096];
