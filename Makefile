@@ -16,7 +16,7 @@ test: setup ## set up what is missing, format and lints, host tests, QEMU system
 bench: setup ## what exits cost in instructions, beside none at all
 	@$(CARGO) run -q --locked -p partita-tests --bin bench
 
-fuzz: setup ## fuzz for long (TARGET=plan|bundle|..., RUNS= executions or FUZZ_SECONDS= each)
+fuzz: setup ## fuzz for long (TARGET=plan|bundle|...|machine, RUNS= executions or FUZZ_SECONDS= each)
 	@scripts/fuzz $(TARGET)
 
 attack: setup ## every attack on every target, and every guard taken away: what held, what missed it

@@ -37,7 +37,9 @@ pub fn partita() -> &'static Path {
     TOOL.get_or_init(|| {
         cargo(&["build", "-q", "--locked", "-p", "partita-cli"]);
         // One at a time, as the tool builds them: together they would share features, and be other programs.
-        for package in ["partita", "metronome", "probe", "flat", "bench", "attacker", "victim", "pci"] {
+        for package in
+            ["partita", "metronome", "probe", "flat", "bench", "attacker", "victim", "pci", "fuzzer"]
+        {
             cargo(&["build", "-q", "--locked", "--release", "--target", TARGET, "-p", package]);
         }
         target().join("debug/partita")

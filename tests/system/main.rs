@@ -10,6 +10,7 @@ mod console;
 mod demo;
 mod dma;
 mod foreign;
+mod fuzzer;
 mod guards;
 mod guests;
 mod image;
@@ -33,6 +34,7 @@ const TABLE: &[&[Test]] = &[
     demo::TESTS,
     dma::TESTS,
     foreign::TESTS,
+    fuzzer::TESTS,
     guards::TESTS,
     guests::TESTS,
     image::TESTS,
