@@ -155,7 +155,10 @@ fn through(base: u64, windows: &[Vec<Window>]) -> Option<u64> {
 /// Interrupts in the root's controller's own format, where the node has no parent of its own choosing.
 fn interrupts(node: &FdtNode<'_, '_>, given: &Given) {
     let compatible = |name: &str| node.compatible().is_some_and(|list| list.all().any(|other| other == name));
-    if node.property("interrupt-parent").is_some() || compatible("arm,armv8-timer") {
+    // With both the other one counts, even empty (Devicetree Specification, 2.4.1.3).
+    let elsewhere =
+        ["interrupt-parent", "interrupts-extended"].iter().any(|name| node.property(name).is_some());
+    if elsewhere || compatible("arm,armv8-timer") {
         return;
     }
     let value = node.property("interrupts").map_or(&[][..], |property| property.value);
