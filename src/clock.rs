@@ -14,14 +14,9 @@ impl Deadline {
         Self::after_milliseconds(seconds * 1000)
     }
 
-    /// So many milliseconds from now, by the system counter. Firmware that did not set CNTFRQ_EL0 gets the architecture's
-    /// 1 GHz (DDI 0487, D12.1.2), so that the wait is too long rather than too short.
-    pub fn after_milliseconds(milliseconds: u64) -> Self {
-        let frequency = match mrs!("cntfrq_el0") & 0xffff_ffff {
-            0 => 1_000_000_000,
-            told => told,
-        };
-        Self(now().saturating_add((milliseconds * frequency).div_ceil(1000)))
+    /// So many milliseconds from now, by the system counter.
+    pub fn after_milliseconds(milliseconds_from_now: u64) -> Self {
+        Self(now().saturating_add(milliseconds(milliseconds_from_now)))
     }
 
     /// Whether it is later than that.
@@ -30,7 +25,18 @@ impl Deadline {
     }
 }
 
-fn now() -> u64 {
+/// So many milliseconds in ticks of the system counter. Firmware that did not set CNTFRQ_EL0 gets the architecture's 1 GHz
+/// (DDI 0487, D12.1.2), so that what waits does so too long rather than too short.
+pub fn milliseconds(count: u64) -> u64 {
+    let frequency = match mrs!("cntfrq_el0") & 0xffff_ffff {
+        0 => 1_000_000_000,
+        told => told,
+    };
+    (count * frequency).div_ceil(1000)
+}
+
+/// The system counter.
+pub fn now() -> u64 {
     // SAFETY: a barrier: the counter is read after what came before (DDI 0487, D12.2.2).
     unsafe { asm!("isb", options(nostack, preserves_flags)) };
     let (first, second) = (mrs!("cntpct_el0"), mrs!("cntpct_el0"));

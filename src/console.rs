@@ -1,14 +1,14 @@
 //! The shared console: the partitions' emulated UARTs on one side, the physical one on the other.
 //!
 //! No core waits for the UART or for another partition. Output goes into the partition's ring; a full ring slows down
-//! the guest whose ring it is. The rings are drained in steps of a FIFO's size, by whoever puts something in and finds
-//! the turn free, and then by the UART's interrupt, which is routed to a core of the partition whose output is next: so
-//! that a flood costs the one who makes it.
+//! the guest whose ring it is. A ring is drained by the cores of its partition and by no other, in steps of a FIFO's
+//! size: when something is put in, when it is called after another's line, and at the UART's interrupt, which is routed
+//! to the partition whose output is next. So a flood costs the one who makes it.
 
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 
-use partita_model::console::drain::{Drain, Turn};
+use partita_model::console::drain::{Drain, PATIENCE, Turn};
 use partita_model::console::focus::{self, Event, Filter, HELP};
 use partita_model::console::line::Assembler;
 use partita_model::console::ring::Ring;
@@ -17,6 +17,7 @@ use partita_model::plan::{self, Plan};
 use spin::Once;
 use spin::mutex::{SpinMutex, TicketMutex};
 
+use crate::clock::{self, Deadline};
 use crate::core::Core;
 use crate::gic::{self, Found, Lrs, Seat};
 use crate::{audit, board, uart};
@@ -84,8 +85,9 @@ pub fn init(plan: &Plan, gic: &Found) {
     }
     let focus = channels.iter().position(|channel| channel.shared).unwrap_or(0);
     channels.push(channel(channels[focus].seat, false));
+    let own = channels.len() - 1;
     CONSOLE.call_once(|| Console {
-        drain: Drain::new(),
+        drain: Drain::new(own, clock::milliseconds(PATIENCE)),
         channels,
         filter: SpinMutex::new(Filter::new()),
         own: TicketMutex::new(()),
@@ -129,21 +131,24 @@ impl Console {
         self.channels.len().saturating_sub(1)
     }
 
-    /// Writes at most one FIFO's worth, if the turn is free, and sees to it that the rest follows: by the UART's
-    /// interrupt, or by the core that finds the turn free next.
-    fn pump(&self) {
-        // Again only when somebody marked output while this core had the turn; he found it taken.
+    /// Writes at most one FIFO's worth of what the partition `me` has to say, if the turn is free, and sees to it that the
+    /// rest follows: by the UART's interrupt, or by a kick to the one who is next.
+    fn pump(&self, me: usize) {
+        // Again only when this core's output was marked while it had the turn; who marked it found it taken.
         for _ in 0..ROUNDS {
-            let Some(mut turn) = self.drain.turn() else { break };
+            let Some(mut turn) = self.drain.turn(me, clock::now()) else { break };
             let all = self.step(&mut turn);
             let waits = self.waits();
             self.route();
             uart::interrupts(true, waits);
             drop(turn);
             // With a full FIFO the interrupt comes when it has drained; with an empty one it would not.
-            if (waits && !all) || !self.waits() {
+            if !all || !self.drain.is_for(me, clock::now()) {
                 break;
             }
+        }
+        if let Some(next) = self.drain.call(me, clock::now()) {
+            self.kick(next);
         }
         for channel in &self.channels {
             if channel.full.load(Ordering::Acquire) && Assembler::room(channel.out.free()) >= FIFO {
@@ -206,7 +211,7 @@ impl Console {
             }
         }
         self.drain.mark(own);
-        self.pump();
+        self.pump(own);
     }
 
     fn input(&self, event: Event) {
@@ -253,8 +258,8 @@ pub fn tell(line: &[u8]) {
     }
 }
 
-/// The UART's interrupt: takes at most one FIFO of input, and goes on with the output.
-pub fn interrupt() {
+/// The UART's interrupt on a core of the partition `me`: takes at most one FIFO of input, and goes on with the output.
+pub fn interrupt(me: usize) {
     let Some(console) = CONSOLE.get() else { return };
     uart::acknowledge();
     if let Some(mut filter) = console.filter.try_lock() {
@@ -265,7 +270,16 @@ pub fn interrupt() {
             }
         }
     }
-    console.pump();
+    console.pump(me);
+}
+
+/// Goes on with the output of a partition that does not run.
+pub fn go_on(me: usize) {
+    if let Some(console) = CONSOLE.get()
+        && console.drain.is_for(me, clock::now())
+    {
+        console.pump(me);
+    }
 }
 
 /// Whether the user said that everything is to stop.
@@ -286,7 +300,7 @@ pub fn receive(core: &Core) {
     state.terminal.drained(console);
     update_line(core, &mut state);
     drop(state);
-    console.pump();
+    console.pump(core.partition.number);
 }
 
 /// Raises or lowers the emulated UART's interrupt.
@@ -308,9 +322,7 @@ pub fn access(core: &mut Core, offset: u64, width: u8, write: Option<u64>) -> u6
     update_line(core, &mut state);
     drop(state);
     core.refresh();
-    if console.drain.is_pending() {
-        console.pump();
-    }
+    go_on(core.partition.number);
     value
 }
 
@@ -407,7 +419,7 @@ pub fn settle() {
     let Some(console) = CONSOLE.get() else { return };
     uart::interrupts(false, false);
     while console.waits() {
-        if let Some(mut turn) = console.drain.turn() {
+        if let Some(mut turn) = console.drain.turn_of_all() {
             let carry = console.carry.swap(0, Ordering::Relaxed);
             if carry != 0 {
                 uart::put(carry);
@@ -422,4 +434,26 @@ pub fn settle() {
             }
         }
     }
+}
+
+/// Takes the turn for good, for the last words of a machine: nobody's line comes within them. Whoever has it gives it back
+/// within a FIFO's time, unless it was he who failed.
+pub fn last_words() {
+    let Some(console) = CONSOLE.get() else { return };
+    let deadline = Deadline::after_milliseconds(100);
+    let turn = loop {
+        match console.drain.turn_of_all() {
+            None if !deadline.passed() => core::hint::spin_loop(),
+            turn => break turn,
+        }
+    };
+    uart::interrupts(false, false);
+    let carry = console.carry.swap(0, Ordering::Relaxed);
+    if carry != 0 {
+        uart::put(carry);
+    }
+    if turn.as_ref().is_none_or(Turn::is_within_a_line) {
+        [b'\r', b'\n'].into_iter().for_each(uart::put);
+    }
+    core::mem::forget(turn);
 }

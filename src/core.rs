@@ -344,6 +344,7 @@ fn idle(core: &mut Core) -> ! {
     partition.lock(core.vcpu).parked += 1;
     loop {
         partition.mailbox.serve(core.vcpu);
+        console::go_on(partition.number);
         if partition.life().is(State::Running) {
             // The console's kicks come here also when this virtual CPU is off and another one runs.
             console::receive(core);
@@ -377,7 +378,7 @@ fn idle(core: &mut Core) -> ! {
             _ => drop(state),
         }
         // An audit that an interrupt held up goes on after it.
-        wait(partition.streams, !core.auditor.is_busy());
+        wait(partition, !core.auditor.is_busy());
     }
 }
 
@@ -388,8 +389,8 @@ fn sleep() {
 }
 
 /// Takes what is EL2's own, or sleeps until something of that arrives; an SMMU's interrupt comes only where the partition has
-/// `streams`. The guest's interrupts stay pending where they are.
-fn wait(streams: bool, sleeping: bool) {
+/// devices behind one. The guest's interrupts stay pending where they are.
+fn wait(partition: &Partition, sleeping: bool) {
     let gic = gic::controller();
     gic.mask_all_but_kick(true);
     if sleeping {
@@ -403,8 +404,8 @@ fn wait(streams: bool, sleeping: bool) {
         }
         gic.drop_priority(taken);
         if intid != KICK && intid == board::uart_intid() {
-            console::interrupt();
-        } else if streams {
+            console::interrupt(partition.number);
+        } else if partition.streams {
             smmu::interrupt(intid);
         }
         gic.deactivate(taken);

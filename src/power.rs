@@ -10,7 +10,7 @@ use partita_model::plan::Conduit;
 use partita_model::smccc::Firmware;
 
 use crate::clock::Deadline;
-use crate::uart;
+use crate::{console, uart};
 
 /// The power manager of Raspberry Pi's chips (Linux: drivers/watchdog/bcm2835_wdt.c).
 mod manager {
@@ -123,6 +123,7 @@ pub fn park() -> ! {
 
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
+    console::last_words();
     log::error!("the hypervisor itself failed: {info}");
     off()
 }

@@ -109,7 +109,7 @@ extern "C" fn trap_irq(_frame: &mut Frame, taken: u64) {
             gic.deactivate(taken);
         }
         intid if intid == board::uart_intid() => {
-            console::interrupt();
+            console::interrupt(core.partition.number);
             gic.drop_priority(taken);
             gic.deactivate(taken);
             console::receive(core);
@@ -176,6 +176,7 @@ extern "C" fn el2_fault() -> ! {
         power::park();
     }
     let (syndrome, address) = (ESR_EL2.get(), FAR_EL2.get());
+    console::last_words();
     // A data abort without a change of level (DDI 0487, ESR_EL2.EC), for which FAR_EL2 is valid.
     let overflow = syndrome >> 26 & 0x3f == 0x25 && layout::STACK_GUARD.contains(&(address as usize));
     log::error!(

@@ -1,9 +1,15 @@
 //! Whose bytes go to the physical UART next.
 //!
-//! No core waits here. A core that has put something into a ring marks it and tries to get the turn; if another has
-//! it, that one will see the mark. The holder fills the UART's FIFO once and gives the turn back; the UART's transmit
-//! interrupt, or anybody's next output, goes on. Rings take turns at line ends, so a flood costs the others at most one
-//! line each round.
+//! No core waits here, and no core writes what another partition has to say: a flood costs the one who makes it. A core
+//! that has put something into its ring marks it and, if its ring is next ([`Drain::is_for`]), tries to get the turn.
+//! The holder fills the UART's FIFO once with what is its own, and gives the turn back. Whoever gives it back calls the
+//! one who is next ([`Drain::call`]); where the FIFO is full, the UART's transmit interrupt goes there. Rings take turns
+//! at line ends. One that was called and does not come for [`PATIENCE`] (its core is busy at EL2: it clears memory, say)
+//! is passed over, so that nobody's output waits for another partition.
+//!
+//! That nothing is left lying: when something waits and nobody has the turn, then the one who is next has been called
+//! since he last looked, or the transmit interrupt will come to him. He notes that he has come before he looks
+//! ([`Drain::turn`]), and the others look before they see whether he is called.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
@@ -15,8 +21,12 @@ pub const SOURCES: usize = 64;
 /// Ends an unfinished line: colours off, which is left out when none can be set, and LF.
 const END: &[u8] = b"\x1b[m\n";
 
-/// No ring is in the middle of a line.
+/// No ring: none is in the middle of a line, none is called.
 const NONE: usize = usize::MAX;
+
+/// Milliseconds for which the others wait for a ring whose turn it is: some ten times as long as a core needs to answer a
+/// kick while it is in its guest, and short beside the time that a line takes on a terminal.
+pub const PATIENCE: u64 = 1;
 
 /// The arbitration state, shared by all cores.
 #[derive(Debug)]
@@ -25,6 +35,14 @@ pub struct Drain {
     pending: AtomicU64,
     /// Rings whose unfinished line was ended for others' sake.
     interrupted: AtomicU64,
+    /// The ring whose turn it is, while it has been called and has not come,
+    called: AtomicUsize,
+    /// and when its time is over.
+    until: AtomicU64,
+    /// Counter ticks for which a ring that was called is waited for.
+    patience: u64,
+    /// A ring that every core writes out: EL2's own.
+    common: usize,
     /// Somebody has the turn. What is below belongs to the holder.
     taken: AtomicBool,
     /// The ring whose line is unfinished on the terminal.
@@ -37,23 +55,22 @@ pub struct Drain {
     last: AtomicUsize,
 }
 
-impl Default for Drain {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 const fn bit(source: usize) -> u64 {
     if source < SOURCES { 1 << source } else { 0 }
 }
 
 impl Drain {
-    /// Nothing pending.
+    /// Nothing pending. Any core writes out the ring `common`; any other ring is waited for as many counter ticks as
+    /// `patience` says ([`PATIENCE`]).
     #[must_use]
-    pub const fn new() -> Self {
+    pub const fn new(common: usize, patience: u64) -> Self {
         Self {
             pending: AtomicU64::new(0),
             interrupted: AtomicU64::new(0),
+            called: AtomicUsize::new(NONE),
+            until: AtomicU64::new(0),
+            patience,
+            common,
             taken: AtomicBool::new(false),
             open: AtomicUsize::new(NONE),
             styled: AtomicBool::new(false),
@@ -98,29 +115,91 @@ impl Drain {
         interrupted
     }
 
-    /// The turn, unless somebody has it. Dropping it gives it back; whoever drops it then asks [`Self::is_pending`] and,
-    /// if so, leaves the UART's transmit interrupt on (or takes the turn again while its FIFO has room).
+    /// Whether a core that writes out the ring `me` has something to do: what is next is its own or everybody's, or
+    /// somebody's who was called and has not come in time. `now`: the counter.
     #[must_use]
-    pub fn turn(&self) -> Option<Turn<'_>> {
+    pub fn is_for(&self, me: usize, now: u64) -> bool {
+        self.next_source().is_some_and(|next| self.serves(me, next) || self.makes_way(next, me, now))
+    }
+
+    /// The turn for a core that writes out the ring `me` and the common one, unless somebody has it. Dropping it gives it
+    /// back; whoever drops it then asks [`Self::is_pending`] and, if so, leaves the UART's transmit interrupt on, and
+    /// asks [`Self::call`].
+    #[must_use]
+    pub fn turn(&self, me: usize, now: u64) -> Option<Turn<'_>> {
+        // Before it looks: he who takes it for one who is still to come has changed what it looks at already.
+        if self.called.load(Ordering::SeqCst) == me {
+            let _ = self.called.compare_exchange(me, NONE, Ordering::SeqCst, Ordering::SeqCst);
+        }
+        let turn = self.take(Some(me))?;
+        if let Some(next) = self.next_source()
+            && self.makes_way(next, me, now)
+        {
+            turn.pass_over(next);
+        }
+        Some(turn)
+    }
+
+    /// The turn for one who writes out everybody's rings: at the machine's end.
+    #[must_use]
+    pub fn turn_of_all(&self) -> Option<Turn<'_>> {
+        self.take(None)
+    }
+
+    fn take(&self, whose: Option<usize>) -> Option<Turn<'_>> {
         let free = self.taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst);
         // Not `then_some`: it would make a turn for nobody, and drop it, which gives the holder's away.
-        free.is_ok().then(|| Turn(self))
+        free.is_ok().then(|| Turn { drain: self, whose })
+    }
+
+    /// Whom the core that writes out `me` has to kick, having given the turn back: the ring that is next, if it is
+    /// another's that nobody has called yet.
+    #[must_use]
+    pub fn call(&self, me: usize, now: u64) -> Option<usize> {
+        let next = self.next_source().filter(|next| !self.serves(me, *next))?;
+        if self.called.load(Ordering::SeqCst) == next {
+            return None;
+        }
+        self.until.store(now.saturating_add(self.patience), Ordering::SeqCst);
+        (self.called.swap(next, Ordering::SeqCst) != next).then_some(next)
+    }
+
+    fn serves(&self, me: usize, source: usize) -> bool {
+        source == me || source == self.common
+    }
+
+    /// Whether `next` has been called and has not come in time, and `me` has something to say.
+    fn makes_way(&self, next: usize, me: usize, now: u64) -> bool {
+        !self.serves(me, next)
+            && self.called.load(Ordering::SeqCst) == next
+            && now > self.until.load(Ordering::SeqCst)
+            && self.pending.load(Ordering::SeqCst) & (bit(me) | bit(self.common)) != 0
     }
 }
 
 /// The right to write to the physical UART.
 #[derive(Debug)]
-pub struct Turn<'a>(&'a Drain);
+pub struct Turn<'a> {
+    drain: &'a Drain,
+    /// The ring that its holder writes out; all of them without.
+    whose: Option<usize>,
+}
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.0.taken.store(false, Ordering::SeqCst);
+        self.drain.taken.store(false, Ordering::SeqCst);
     }
 }
 
 impl Turn<'_> {
+    /// Whether what is on the terminal is a line without its end.
+    #[must_use]
+    pub fn is_within_a_line(&self) -> bool {
+        self.drain.open.load(Ordering::Relaxed) != NONE || self.drain.ending.load(Ordering::Relaxed) != 0
+    }
+
     /// The next bytes for the UART, at most as many as fit into `out`: as many as its FIFO has room for. `ring` gives
-    /// the rings by number. Zero: nothing waits.
+    /// the rings by number. Zero: nothing waits, or what is next is another's to write.
     pub fn fill<'r, const N: usize>(
         &mut self,
         ring: impl Fn(usize) -> Option<&'r Ring<N>>,
@@ -133,8 +212,10 @@ impl Turn<'_> {
                     *place = byte;
                     1
                 }),
-                Next::Ring(source) => self.take(source, ring(source), space),
-                Next::Nothing => break,
+                Next::Ring(source) if self.whose.is_none_or(|me| self.drain.serves(me, source)) => {
+                    self.take(source, ring(source), space)
+                }
+                Next::Ring(_) | Next::Nothing => break,
             };
         }
         filled
@@ -142,7 +223,7 @@ impl Turn<'_> {
 
     /// What goes out next.
     fn next(&self) -> Next {
-        let drain = self.0;
+        let drain = self.drain;
         let ending = drain.ending.load(Ordering::Relaxed);
         if let Some(byte) = END.len().checked_sub(ending).and_then(|sent| END.get(sent)) {
             drain.ending.store(ending.saturating_sub(1), Ordering::Relaxed);
@@ -159,28 +240,44 @@ impl Turn<'_> {
         if open == NONE {
             return Next::Ring(next);
         }
-        // Its producer has no more for now, and others wait: its line ends here and is shown again later.
+        // Its producer has no more for now, and others wait.
+        self.cut(open);
+        self.next()
+    }
+
+    /// Ends an unfinished line here; it is shown again later.
+    fn cut(&self, open: usize) {
+        let drain = self.drain;
         drain.interrupted.fetch_or(bit(open), Ordering::AcqRel);
         drain.open.store(NONE, Ordering::Relaxed);
         let end = if drain.styled.swap(false, Ordering::Relaxed) { END.len() } else { 1 };
         drain.ending.store(end, Ordering::Relaxed);
-        self.next()
+    }
+
+    /// Goes on with the rings after this one.
+    fn pass_over(&self, late: usize) {
+        if self.drain.open.load(Ordering::Relaxed) == late {
+            self.cut(late);
+        }
+        self.drain.last.store(late, Ordering::Relaxed);
     }
 
     /// Takes bytes of one line from one ring; how many.
     fn take<const N: usize>(&self, source: usize, ring: Option<&Ring<N>>, space: &mut [u8]) -> usize {
-        let drain = self.0;
+        let drain = self.drain;
         let Some(ring) = ring else {
             drain.pending.fetch_and(!bit(source), Ordering::AcqRel);
             return 0;
         };
         let taken = ring.pop_line(space);
-        let Some((bytes, last)) = space.get(..taken).and_then(|bytes| Some((bytes, *bytes.last()?))) else {
-            // Empty. What is pushed after this is marked after this; what was pushed before is seen by the second look.
-            drain.pending.fetch_and(!bit(source), Ordering::AcqRel);
+        if ring.is_empty() {
+            // What is pushed after this is marked after this; what was pushed before is seen by the second look.
+            drain.pending.fetch_and(!bit(source), Ordering::SeqCst);
             if !ring.is_empty() {
                 drain.mark(source);
             }
+        }
+        let Some((bytes, last)) = space.get(..taken).and_then(|bytes| Some((bytes, *bytes.last()?))) else {
             return 0;
         };
         drain.last.store(source, Ordering::Relaxed);

@@ -86,9 +86,9 @@ pub struct Siege {
 /// Why a row may be left out on a core, and which: those of cortex-a72 have neither atomics, nor keys, nor SVE.
 const LACKS: &str = "this core has none of these";
 const LACKING: [&str; 3] = ["memory/form-atomic", "state/keys", "state/sve"];
-/// How much more than in the calm EL2 may do on the victim's core in a tick. While others flood the console, each access of
-/// the victim's to its own may find the turn free and write one FIFO of theirs: some 220 accesses for a report, 16 bytes
-/// each, 20 instructions a byte.
+/// How much more than in the calm EL2 may do on the victim's core in a tick. While others flood the console, what the victim
+/// has to say goes out in more pieces: it waits for its turn, is called by a kick, and writes what has gathered. At most as
+/// often as it has lines, and FIFOs of 16 bytes, to write; some 31,000 have been seen.
 const MARGIN: u64 = 70_000;
 
 impl Siege {
@@ -278,12 +278,8 @@ fn ends(outcome: &Outcome) -> Vec<String> {
     let lines = outcome.lines("victim");
     let reports = || lines.iter().filter(|line| line.starts_with("victim: report "));
     check(reports().count() >= 4, "the victim reported throughout");
-    // Those that are whole: one that another partition's line came into is shown again.
-    let whole = |line: &&&str| {
-        line.split_once(" lateness worst ").is_some_and(|(_, worst)| worst.parse::<u64>().is_ok())
-    };
     let good = |line: &&str| line.contains(" lost 0 strays 0 canaries ok ");
-    check(reports().filter(whole).all(good), "no report of the victim tells of anything");
+    check(reports().all(good), "no report of the victim tells of anything");
     check(lines.contains(&"victim: end whole"), "the victim's last words");
     for name in ["attacker", "victim"] {
         let whole = format!("summary: {name} state=off cause=system-off ");
@@ -307,13 +303,7 @@ fn rows(log: &str) -> Vec<Row> {
         };
         name.contains('/').then(|| Row { name: name.to_owned(), fate, suffered: Suffered::default() })
     };
-    let mut rows: Vec<Row> = Vec::new();
-    for row in lines_of(log, "attacker").into_iter().filter_map(row) {
-        // A line that another partition's came into is shown cut, and again.
-        rows.retain(|one| one.name != row.name);
-        rows.push(row);
-    }
-    rows
+    lines_of(log, "attacker").into_iter().filter_map(row).collect()
 }
 
 /// Where the first row's line begins.

@@ -1,5 +1,6 @@
 mod line;
 mod out;
+mod turns;
 
 use super::focus::{Event, Filter, KEY, next};
 

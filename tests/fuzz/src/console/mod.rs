@@ -19,6 +19,8 @@ use terminal::Terminal;
 
 /// Bytes of an output ring: two calls' worth and some, so that it fills up often.
 const OUT: usize = 2048;
+/// Steps for which a partition that was called is waited for.
+const PATIENCE: u64 = 3;
 /// The partitions' names.
 const NAMES: [&str; 3] = ["a", "linux", "a-name-of-thirty-one-characters"];
 
@@ -38,6 +40,10 @@ struct World {
     guests: Vec<Guest>,
     rings: Vec<Ring<OUT>>,
     drain: Drain,
+    /// The counter.
+    now: u64,
+    /// Partitions whose cores were kicked and have not come yet.
+    kicks: Vec<usize>,
     filter: Filter,
     terminal: Terminal,
 }
@@ -49,7 +55,9 @@ pub fn run(data: &[u8]) {
     let mut world = World {
         guests: NAMES[..partitions].iter().map(|name| Guest::new(name)).collect(),
         rings: (0..partitions).map(|_| Ring::new()).collect(),
-        drain: Drain::new(),
+        drain: Drain::new(NAMES.len(), PATIENCE),
+        now: 0,
+        kicks: Vec::new(),
         filter: Filter::new(),
         terminal: Terminal::new(&NAMES[..partitions]),
     };
@@ -123,8 +131,15 @@ impl World {
             0x30..=0x33 => self.focus(number, input.flag()),
             0x34 => self.finish(number),
             0x35 => self.guests[number].uart = self.reset(number),
-            _ => self.pump(1 + input.below(200)),
+            0x36..=0x38 => {
+                if !self.kicks.is_empty() {
+                    let kicked = self.kicks.remove(input.below(self.kicks.len()));
+                    self.pump(kicked, 1 + input.below(200));
+                }
+            }
+            _ => self.pump(number, 1 + input.below(200)),
         }
+        self.now += 1;
         self.check(number);
     }
 
@@ -137,7 +152,9 @@ impl World {
         assert!(bytes.len() <= MOST, "{} bytes from one call", bytes.len());
         let pushed = self.rings[number].push(bytes);
         assert!(pushed || !promised, "{} bytes are lost although there was room", bytes.len());
-        self.drain.mark(number);
+        if pushed && !bytes.is_empty() {
+            self.drain.mark(number);
+        }
     }
 
     fn interrupted(&mut self, number: usize) {
@@ -230,16 +247,26 @@ impl World {
         Pl011::new()
     }
 
-    /// The physical UART has room for this much.
-    fn pump(&mut self, room: usize) {
+    /// A core of this partition has the turn, and the physical UART has room for this much.
+    fn pump(&mut self, number: usize, room: usize) {
         let mut out = vec![0; room];
         let filled = {
-            let mut turn = self.drain.turn().expect("nobody else has it");
-            assert!(self.drain.turn().is_none(), "two have the turn");
-            turn.fill(|source| self.rings.get(source), &mut out)
+            let mut turn = self.drain.turn(number, self.now).expect("nobody else has it");
+            assert!(self.drain.turn(number, self.now).is_none(), "two have the turn");
+            turn.fill(
+                |source| {
+                    assert_eq!(source, number, "it writes what another has to say");
+                    self.rings.get(source)
+                },
+                &mut out,
+            )
         };
         assert!(filled <= room);
         self.terminal.show(&out[..filled]);
+        if let Some(next) = self.drain.call(number, self.now) {
+            assert!(next != number && !self.rings[next].is_empty(), "a kick for nothing");
+            self.kicks.push(next);
+        }
         for number in 0..self.guests.len() {
             let room = self.room(number);
             self.guests[number].uart.drained(room);
@@ -260,19 +287,28 @@ impl World {
         );
     }
 
+    /// Each takes what is its own out as long as it has room, and comes when it is called.
+    fn pump_all(&mut self) {
+        for number in 0..self.guests.len() {
+            self.pump(number, 4 * OUT);
+        }
+        let most = self.rings.len() * OUT;
+        for _ in 0..most {
+            let Some(kicked) = self.kicks.pop() else { break };
+            self.pump(kicked, 4 * OUT);
+        }
+        assert!(self.kicks.is_empty(), "calls without an end");
+        assert!(self.drain.next_source().is_none(), "somebody's output waits, and nobody called him");
+    }
+
     /// Everybody finishes, and all of it comes out.
     fn end(&mut self) {
         for number in 0..self.guests.len() {
             self.focus(number, false);
-            while self.room(number) == 0 {
-                self.pump(64);
-            }
+            self.pump_all();
             self.finish(number);
         }
-        let most = self.rings.len() * (OUT + MOST) / 64 + 8;
-        for _ in 0..most {
-            self.pump(64);
-        }
+        self.pump_all();
         assert!(!self.drain.is_pending() && self.rings.iter().all(Ring::is_empty), "output without an end");
         for (number, guest) in self.guests.iter().enumerate() {
             if let Some(said) = &guest.plain {

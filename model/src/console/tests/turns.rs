@@ -1,0 +1,192 @@
+//! Each core writes out what its own partition has to say, and calls the one who is next.
+
+use super::super::drain::Drain;
+use super::super::ring::Ring;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+/// The common ring, and how long one that was called is waited for.
+const COMMON: usize = 3;
+const PATIENCE: u64 = 10;
+
+fn four() -> (Drain, [Ring<64>; 4]) {
+    (Drain::new(COMMON, PATIENCE), [const { Ring::new() }; 4])
+}
+
+fn push(drain: &Drain, rings: &[Ring<64>], source: usize, text: &str) {
+    assert!(rings[source].push(text.as_bytes()));
+    drain.mark(source);
+}
+
+/// What the core of `me` writes in one turn.
+fn write(drain: &Drain, rings: &[Ring<64>], me: usize, now: u64) -> String {
+    let mut out = [0; 64];
+    let filled = drain.turn(me, now).unwrap().fill(|source| rings.get(source), &mut out);
+    String::from_utf8(out[..filled].to_vec()).unwrap()
+}
+
+#[test]
+fn a_core_writes_its_own_only() {
+    let (drain, rings) = four();
+    push(&drain, &rings, 0, "a1\na2\n");
+    push(&drain, &rings, 1, "b\n");
+    // After the last that was served (0) comes 1, so 0 has nothing to do yet.
+    assert!(!drain.is_for(0, 0) && drain.is_for(1, 0) && !drain.is_for(2, 0));
+    assert_eq!(write(&drain, &rings, 0, 0), "");
+    assert_eq!((drain.call(0, 0), write(&drain, &rings, 2, 0)), (Some(1), String::new()));
+    assert_eq!(write(&drain, &rings, 1, 0), "b\n");
+    assert_eq!(drain.call(1, 0), Some(0));
+    assert!(drain.is_for(0, 0) && !drain.is_for(1, 0));
+    assert_eq!(write(&drain, &rings, 0, 0), "a1\na2\n");
+    assert_eq!(drain.call(0, 0), None);
+    assert!(!drain.is_pending());
+}
+
+#[test]
+fn everybody_writes_the_common_ring() {
+    let (drain, rings) = four();
+    push(&drain, &rings, COMMON, "partita: x\n");
+    push(&drain, &rings, 0, "a\n");
+    drain.turn(2, 0).unwrap().fill(|_| None::<&Ring<64>>, &mut [0; 8]);
+    push(&drain, &rings, COMMON, "partita: y\n");
+    assert!(drain.is_for(1, 0) && drain.is_for(2, 0));
+    assert_eq!(write(&drain, &rings, 2, 0), "partita: x\n");
+    // Nobody is called for it, as the one who is there can write it.
+    assert_eq!(drain.call(2, 0), Some(0));
+    assert_eq!(write(&drain, &rings, 0, 0), "a\npartita: y\n");
+}
+
+/// Called once, until he has come.
+#[test]
+fn a_kick_each_time() {
+    let (drain, rings) = four();
+    push(&drain, &rings, 1, "b\n");
+    assert_eq!([drain.call(0, 0), drain.call(2, 0), drain.call(0, 0)], [Some(1), None, None]);
+    // He comes while another has the turn, and so does not get it: whoever has it calls him again.
+    let turn = drain.turn(0, 0).unwrap();
+    assert!(drain.turn(1, 0).is_none());
+    drop(turn);
+    assert_eq!([drain.call(0, 0), drain.call(2, 0)], [Some(1), None]);
+    assert_eq!((drain.call(1, 0), write(&drain, &rings, 1, 0)), (None, "b\n".to_owned()));
+}
+
+#[test]
+fn who_does_not_come_is_passed_over() {
+    let (drain, rings) = four();
+    push(&drain, &rings, 1, "[b] unfinis");
+    assert_eq!(write(&drain, &rings, 1, 0), "[b] unfinis");
+    push(&drain, &rings, 1, "hed\n");
+    push(&drain, &rings, 2, "[c] x\n");
+    assert_eq!(drain.call(2, 100), Some(1));
+    for now in [100, 100 + PATIENCE] {
+        assert!(!drain.is_for(2, now));
+        assert_eq!(write(&drain, &rings, 2, now), "");
+    }
+    let late = 101 + PATIENCE;
+    // Only by those who have something to say.
+    assert!(drain.is_for(2, late) && !drain.is_for(0, late));
+    assert_eq!(write(&drain, &rings, 0, late), "");
+    assert_eq!(write(&drain, &rings, 2, late), "\n[c] x\n");
+    // His line was cut, and he is still called; when he comes, it goes on.
+    assert!(drain.take_interrupted(1) && !drain.take_interrupted(2));
+    assert_eq!(drain.call(2, late), None);
+    assert_eq!(write(&drain, &rings, 1, late), "hed\n");
+    assert!(!drain.is_pending());
+}
+
+#[test]
+fn passing_over_takes_the_next_one() {
+    let (drain, rings) = four();
+    push(&drain, &rings, 0, "a\n");
+    push(&drain, &rings, 1, "b\n");
+    push(&drain, &rings, 2, "c\n");
+    assert_eq!(drain.call(0, 0), Some(1));
+    // After 1 comes 2, not the one who passed over.
+    assert_eq!((write(&drain, &rings, 0, 99), drain.call(0, 99)), (String::new(), Some(2)));
+    assert_eq!((write(&drain, &rings, 0, 200), drain.call(0, 200)), ("a\n".to_owned(), Some(1)));
+}
+
+#[test]
+fn a_line_without_its_end_is_known() {
+    let (drain, rings) = four();
+    let within = || drain.turn_of_all().unwrap().is_within_a_line();
+    assert!(!within());
+    push(&drain, &rings, 0, "a");
+    assert!(!within() && write(&drain, &rings, 0, 0) == "a" && within());
+    push(&drain, &rings, 1, "b\n");
+    // Its end, which is the others' to write, has one byte.
+    let mut byte = [0];
+    assert_eq!(drain.turn(0, 0).unwrap().fill(|source| rings.get(source), &mut byte), 1);
+    assert!(byte == *b"\n" && !within());
+}
+
+/// Three cores that write and come when they are called: nothing is left lying, though nobody looks of his own accord.
+#[test]
+fn no_call_is_lost() {
+    let lines = if cfg!(miri) { 20 } else { 5000 };
+    let rounds = if cfg!(miri) { 1 } else { 10 };
+    for _ in 0..rounds {
+        // Nobody is passed over: what is lost stays so.
+        let (drain, rings) = (Drain::new(COMMON, u64::MAX), [const { Ring::<64>::new() }; 3]);
+        let kicked = [const { AtomicBool::new(false) }; 3];
+        let out = Mutex::new(Vec::new());
+        let written = AtomicUsize::new(0);
+        let pump = |me: usize| {
+            while let Some(mut turn) = drain.turn(me, 0) {
+                let mut bytes = [0; 16];
+                loop {
+                    let filled = turn.fill(|source| rings.get(source), &mut bytes);
+                    if filled == 0 {
+                        break;
+                    }
+                    out.lock().unwrap().extend_from_slice(&bytes[..filled]);
+                    written.fetch_add(filled, Ordering::Relaxed);
+                }
+                drop(turn);
+                if !drain.is_for(me, 0) {
+                    break;
+                }
+            }
+            if let Some(next) = drain.call(me, 0) {
+                kicked[next].store(true, Ordering::SeqCst);
+            }
+        };
+        let all: usize = (0..lines).map(|line| 3 * format!("0 {line}\n").len()).sum();
+        let core = |me: usize| {
+            let text = |line: usize| format!("{me} {line}\n");
+            let mut line = 0;
+            // Without progress for this long, something is lost.
+            let mut patience = 2_000_000_u64;
+            let mut seen = 0;
+            while line < lines || written.load(Ordering::Relaxed) < all {
+                if kicked[me].swap(false, Ordering::SeqCst) {
+                    pump(me);
+                } else if line < lines && rings[me].push(text(line).as_bytes()) {
+                    line += 1;
+                    drain.mark(me);
+                    if drain.is_for(me, 0) {
+                        pump(me);
+                    }
+                } else {
+                    std::thread::yield_now();
+                    patience = if seen == written.load(Ordering::Relaxed) { patience - 1 } else { 2_000_000 };
+                    seen = written.load(Ordering::Relaxed);
+                    assert!(patience > 0, "{me} waits and nobody calls: {drain:?}");
+                }
+            }
+        };
+        std::thread::scope(|scope| {
+            for me in 0..3 {
+                scope.spawn(move || core(me));
+            }
+        });
+        let mut next = [0; 3];
+        for line in String::from_utf8(out.into_inner().unwrap()).unwrap().lines() {
+            let (source, number) = line.split_once(' ').unwrap();
+            let expected = &mut next[source.parse::<usize>().unwrap()];
+            assert_eq!(number.parse::<usize>().unwrap(), *expected);
+            *expected += 1;
+        }
+        assert_eq!(next, [lines; 3]);
+    }
+}
