@@ -19,10 +19,7 @@ fn overflow(on: On) {
     debugger.leave();
     let outcome = machine.end();
     let told = format!("error: the hypervisor itself failed: stack overflow of core {core:#x}: ESR 0x96000");
-    // It does not wait for whoever is printing: another's line may have begun within its own.
-    let log = outcome.log.replace("[pair] tick ", "").replace("[single] tick ", "");
-    let found =
-        log.lines().find_map(|line| line.strip_prefix("partita: ").filter(|line| line.starts_with(&told)));
+    let found = outcome.lines("partita").into_iter().find(|line| line.starts_with(&told));
     let line = found.unwrap_or_else(|| outcome.fail(&format!("no \"{told}\"")));
     let far = line.rsplit_once("FAR 0x").and_then(|(_, far)| u64::from_str_radix(far, 16).ok());
     let guard = top - STACK_SIZE - 0x1000..top - STACK_SIZE;
