@@ -68,12 +68,16 @@ fn edu(env: &Env) -> Result<Function, Why> {
 
 /// The edu with an address in the window and everything on.
 fn running(env: &Env) -> Result<(Function, Edu), Why> {
+    with_command(env, MEMORY | MASTER)
+}
+
+fn with_command(env: &Env, command: u16) -> Result<(Function, Edu), Why> {
     let function = edu(env)?;
     let size = u64::from(function.size(0));
     let (bus, core, bytes) = env.bridge.window;
     let at = (bus + bytes / 2).next_multiple_of(size.max(1));
     function.write32(0x10, at as u32);
-    function.write16(COMMAND, MEMORY | MASTER);
+    function.write16(COMMAND, command);
     Ok((function, Edu(core + (at - bus))))
 }
 
@@ -290,8 +294,8 @@ fn after_reset(env: &Env) -> Outcome {
     let function = edu(env)?;
     let state = (function.read16(COMMAND), function.read32(0x10));
     expect(state == (0, 0), "it is set up already", u64::from(state.0) << 32 | u64::from(state.1))?;
-    let (_, edu) = running(env)?;
-    function.write16(COMMAND, MEMORY);
+    // Not its master yet: an edu cannot be reset, and goes on with what it was told.
+    let (_, edu) = with_command(env, MEMORY)?;
     let outcome = if edu.alive() == !BEFORE {
         SECOND.store(true, Ordering::Relaxed);
         // The DMA takes a tenth of a second; this is after it.
