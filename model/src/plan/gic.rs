@@ -82,11 +82,13 @@ fn has_frames(dist: &PaSpan, redists: &[PaSpan]) -> bool {
 }
 
 /// Whether GICv2's frames are what EL2 and stage 2 can map: the virtual CPU interface is mapped to guests in the
-/// physical one's place, two pages of each, so what lies behind them must not be another device's.
+/// physical one's place, two pages of each, so what lies behind them must not be another device's, nor another frame of
+/// the controller itself, which would be EL2's.
 fn is_whole(dist: &PaSpan, cpu: &PaSpan, hyp: &PaSpan, vcpu: &PaSpan) -> bool {
     let starts = [dist, cpu, hyp, vcpu].iter().all(|frame| frame.base.0.is_multiple_of(PAGE));
     let interfaces = [cpu, vcpu].iter().all(|frame| frame.size >= 2 * PAGE);
-    starts && interfaces && [dist, hyp].iter().all(|frame| frame.size >= PAGE)
+    let apart = ![dist, cpu, hyp].iter().any(|frame| frame.overlaps(&interface_pages(vcpu)));
+    starts && interfaces && apart && [dist, hyp].iter().all(|frame| frame.size >= PAGE)
 }
 
 /// The two pages of a GICv2 CPU interface, physical or virtual (IHI 0048, 4.1.4): GICC_DIR is in the second. Where each
