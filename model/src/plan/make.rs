@@ -55,6 +55,7 @@ impl Plan {
 fn devices(index: &Index<'_>, board: &Board, specs: &[Spec]) -> Result<Vec<Given>, PlanError> {
     // Partita keeps its UART if any console is shared, which a partition's is by default if it owns no UART.
     let free = Catalogue::new(index, board, false);
+    free.check_interface(board)?;
     let shared = specs.iter().any(|spec| space::shares_console(spec, free.names_uart(&spec.devices)));
     let catalogue = Catalogue::new(index, board, shared);
     let mut given = give(&catalogue, board, specs)?;

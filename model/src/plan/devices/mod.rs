@@ -12,7 +12,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::place::join;
-use super::{Board, Spi, gic};
+use super::{Board, ErrorKind, Gic, PlanError, Spi, gic, interface_pages};
 use crate::addr::{PaSpan, Span};
 use crate::dt::{Index, Registers, compatible, value};
 
@@ -184,6 +184,21 @@ impl<'a> Catalogue<'a> {
             })?;
             Some((number, facts, common))
         })
+    }
+
+    /// GICv2's virtual CPU interface, which every guest reaches, has its pages for itself.
+    pub(super) fn check_interface(&self, board: &Board) -> Result<(), PlanError> {
+        let Gic::V2 { path, vcpu, .. } = &board.gic else { return Ok(()) };
+        let pages = interface_pages(vcpu);
+        let other = match board.ram.iter().any(|ram| ram.overlaps(&pages)) {
+            true => Some("RAM".into()),
+            false => self
+                .in_pages_of(&[pages])
+                .find(|(number, ..)| Some(*number) != self.gic)
+                .map(|(number, ..)| self.path(number)),
+        };
+        let refuse = |other| Err(PlanError::property(path, "reg", ErrorKind::InterfaceShared(other)));
+        other.map_or(Ok(()), refuse)
     }
 
     /// The nodes with this SPI.

@@ -68,6 +68,11 @@ impl ErrorKind {
                 "the board's tree is malformed here (wanted {want}); use the tree that the board's firmware gives to \
                  Linux"
             ),
+            K::InterfaceShared(other) => write!(
+                f,
+                "the virtual CPU interface, which every guest reaches, shares its pages with {other}; use the tree that \
+                 the board's firmware gives to Linux"
+            ),
             K::NoRam => write!(
                 f,
                 "the board's tree states no RAM; state it as firmware would, such as --ram 0x40000000+0x40000000"
