@@ -70,7 +70,7 @@ impl Console {
 }
 
 /// The lines of one partition, or with `partita` the hypervisor's own, without what marks them. An unfinished line that
-/// another's came into is shown again, whole, by the next one of the same partition: it counts once.
+/// another's came into is shown again, longer, by the next one of the same partition: it counts once.
 pub fn lines_of<'a>(log: &'a str, who: &str) -> Vec<&'a str> {
     let mark = if who == "partita" { "partita: ".to_owned() } else { format!("[{who}] ") };
     let all: Vec<&str> =
@@ -81,7 +81,9 @@ pub fn lines_of<'a>(log: &'a str, who: &str) -> Vec<&'a str> {
         let Some(text) = own(line) else { continue };
         let mut rest = all[index + 1..].iter();
         let cut = rest.next().is_some_and(|next| own(next).is_none())
-            && rest.find_map(|line| own(line)).is_some_and(|again| again.starts_with(text));
+            && rest
+                .find_map(|line| own(line))
+                .is_some_and(|again| again.len() > text.len() && again.starts_with(text));
         if !cut {
             lines.push(text);
         }
@@ -95,10 +97,10 @@ mod tests {
 
     #[test]
     fn a_line_that_is_shown_again_counts_once() {
-        let log = "[a] x\r\n[a] x\r\n[a] mem=22\x1b[m\r\n[b] 1\r\n\r\n[b] 10\r\n[a] mem=228 MiB\r\n[b] 2\r\npartita: y\r\n[a] z";
+        let log = "[a] x\r\n[a] x\r\n[a] mem=22\x1b[m\r\n[b] 1\r\n\r\n[b] 10\r\n[a] mem=228 MiB\r\n[b] 2\r\npartita: y\r\n[b] 2\r\n[a] z";
         assert_eq!(lines_of(log, "a"), ["x", "x", "mem=228 MiB", "z"]);
         assert_eq!(lines_of(log, "partita"), ["y"]);
         // It takes what is the start of the next one for the same line, also where it was not.
-        assert_eq!(lines_of(log, "b"), ["10", "2"]);
+        assert_eq!(lines_of(log, "b"), ["10", "2", "2"]);
     }
 }
