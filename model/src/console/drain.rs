@@ -212,9 +212,7 @@ impl Turn<'_> {
                     *place = byte;
                     1
                 }),
-                Next::Ring(source) if self.whose.is_none_or(|me| self.drain.serves(me, source)) => {
-                    self.take(source, ring(source), space)
-                }
+                Next::Ring(source) if self.serves(source) => self.take(source, ring(source), space),
                 Next::Ring(_) | Next::Nothing => break,
             };
         }
@@ -237,12 +235,16 @@ impl Turn<'_> {
         let Some(next) = next_after(pending, drain.last.load(Ordering::Relaxed)) else {
             return Next::Nothing;
         };
-        if open == NONE {
-            return Next::Ring(next);
+        if open != NONE && self.serves(next) {
+            // Its producer has no more for now, and others wait. He who does not come cuts nobody's line.
+            self.cut(open);
+            return self.next();
         }
-        // Its producer has no more for now, and others wait.
-        self.cut(open);
-        self.next()
+        Next::Ring(next)
+    }
+
+    fn serves(&self, source: usize) -> bool {
+        self.whose.is_none_or(|me| self.drain.serves(me, source))
     }
 
     /// Ends an unfinished line here; it is shown again later.

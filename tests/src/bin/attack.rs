@@ -1,5 +1,6 @@
 //! `make attack`: every attack on every target, and every guard taken away wherever it is. Prints two tables; with
-//! `--json FILE` the same goes there. The exit status is 1 if anything escaped, hurt the victim, or was not missed.
+//! `--json FILE` the same goes there. The exit status is 1 if anything escaped, hurt the victim, or was not missed. With
+//! `--guard NAME` only that one is taken away, and its machines' consoles are shown.
 
 use std::process::ExitCode;
 
@@ -20,8 +21,9 @@ fn main() -> ExitCode {
     let file = match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => None,
         ["--json", file] => Some(file.to_owned()),
+        ["--guard", name] => return one_guard(name),
         _ => {
-            eprintln!("usage: attack [--json FILE]");
+            eprintln!("usage: attack [--json FILE | --guard NAME]");
             return ExitCode::from(2);
         }
     };
@@ -137,6 +139,19 @@ fn sieges_json(sieges: &[Siege]) -> Vec<Value> {
         })
     };
     sieges.iter().zip(PLACES).map(one).collect()
+}
+
+/// Takes one guard away wherever it is.
+fn one_guard(name: &str) -> ExitCode {
+    let mut missed = true;
+    for removal in REMOVALS.iter().filter(|removal| removal.guard.name() == name) {
+        for &(target, cpu) in removal.places {
+            let Trial { caught, log } = run(On::outside_tests(target), cpu, removal);
+            missed &= caught.is_some();
+            println!("{log}\n{name}  {}  {cpu}  {}\n", target.name(), caught.as_deref().unwrap_or("NOTHING"));
+        }
+    }
+    ExitCode::from(u8::from(!missed))
 }
 
 /// Takes each guard away wherever it is, prints what missed it, and returns that with what nothing missed.

@@ -114,9 +114,10 @@ fn a_line_without_its_end_is_known() {
     push(&drain, &rings, 0, "a");
     assert!(!within() && write(&drain, &rings, 0, 0) == "a" && within());
     push(&drain, &rings, 1, "b\n");
-    // Its end, which is the others' to write, has one byte.
+    // He who comes next ends it, and nobody before him.
+    assert!(write(&drain, &rings, 0, 0).is_empty() && write(&drain, &rings, 2, 0).is_empty() && within());
     let mut byte = [0];
-    assert_eq!(drain.turn(0, 0).unwrap().fill(|source| rings.get(source), &mut byte), 1);
+    assert_eq!(drain.turn(1, 0).unwrap().fill(|source| rings.get(source), &mut byte), 1);
     assert!(byte == *b"\n" && !within());
 }
 
