@@ -300,7 +300,9 @@ pub fn receive(core: &Core) {
     state.terminal.drained(console);
     update_line(core, &mut state);
     drop(state);
-    console.pump(core.partition.number);
+    if console.drain.is_pending() {
+        console.pump(core.partition.number);
+    }
 }
 
 /// Raises or lowers the emulated UART's interrupt.
@@ -318,11 +320,15 @@ fn update_line(core: &Core, state: &mut crate::partition::State) {
 pub fn access(core: &mut Core, offset: u64, width: u8, write: Option<u64>) -> u64 {
     let Some(console) = CONSOLE.get() else { return 0 };
     let mut state = core.partition.lock(core.vcpu);
-    let value = state.terminal.access(console, offset, width, write);
+    let (value, wanted) = state.terminal.access(console, offset, width, write);
     update_line(core, &mut state);
     drop(state);
     core.refresh();
-    go_on(core.partition.number);
+    if wanted {
+        console.pump(core.partition.number);
+    } else {
+        go_on(core.partition.number);
+    }
     value
 }
 
@@ -345,8 +351,7 @@ impl Terminal {
     pub fn reset(&mut self) {
         self.uart = Pl011::new();
         if let Some(console) = CONSOLE.get() {
-            self.interrupted(console);
-            push(console, self.number, self.lines.finish());
+            let _ = self.assemble(console, Assembler::finish);
             let mut rest = [0; 64];
             // What comes meanwhile is for the next guest.
             if let Some(channel) = console.channel(self.number) {
@@ -358,15 +363,22 @@ impl Terminal {
         }
     }
 
-    fn interrupted(&mut self, console: &Console) {
-        if console.drain.take_interrupted(self.number) {
+    /// Adds to the partition's output. Whether somebody waits who wanted to cut its line: then the caller pumps.
+    fn assemble(&mut self, console: &Console, action: impl FnOnce(&mut Assembler) -> &[u8]) -> bool {
+        if console.drain.begin(self.number) {
             self.lines.interrupted();
         }
+        let bytes = action(&mut self.lines);
+        // There is room: the guest's byte was taken only because there was (`Assembler::MOST`).
+        if !bytes.is_empty() && console.ring(self.number).is_some_and(|out| out.push(bytes)) {
+            console.drain.mark(self.number);
+        }
+        console.drain.end(self.number)
     }
 
-    fn access(&mut self, console: &Console, offset: u64, width: u8, write: Option<u64>) -> u64 {
-        self.interrupted(console);
-        let Some(channel) = console.channel(self.number) else { return 0 };
+    /// What is read, and whether the caller has to pump.
+    fn access(&mut self, console: &Console, offset: u64, width: u8, write: Option<u64>) -> (u64, bool) {
+        let Some(channel) = console.channel(self.number) else { return (0, false) };
         let room = Assembler::room(channel.out.free());
         if room == 0 {
             channel.full.store(true, Ordering::Release);
@@ -374,19 +386,17 @@ impl Terminal {
         let Some(value) = write else {
             let value = self.uart.read(offset, width, room);
             self.receive(console);
-            return value;
+            return (value, false);
         };
-        if let Some(byte) = self.uart.write(offset, width, value, room) {
-            push(console, self.number, self.lines.put(byte));
-        }
-        0
+        let byte = self.uart.write(offset, width, value, room);
+        (0, byte.is_some_and(|byte| self.assemble(console, |lines| lines.put(byte))))
     }
 
+    /// The caller pumps.
     fn set_focus(&mut self, console: &Console, focused: bool) {
         if self.focused != focused {
             self.focused = focused;
-            self.interrupted(console);
-            push(console, self.number, self.lines.focus(focused));
+            let _ = self.assemble(console, |lines| lines.focus(focused));
         }
     }
 
@@ -404,13 +414,6 @@ impl Terminal {
         if room >= FIFO {
             self.uart.drained(room);
         }
-    }
-}
-
-fn push(console: &Console, number: usize, bytes: &[u8]) {
-    // There is room: the guest's byte was taken only because there was (`Assembler::MOST`).
-    if !bytes.is_empty() && console.ring(number).is_some_and(|out| out.push(bytes)) {
-        console.drain.mark(number);
     }
 }
 

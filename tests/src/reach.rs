@@ -81,6 +81,9 @@ fn new_stack(word: u32) -> bool {
     word & 0xffff_fc1f == 0x9100_001f && !matches!(word >> 5 & 0x1f, 29 | 31)
 }
 
+/// Where the linker puts a load that erratum 843419 of Cortex-A53 may spoil: the load, and a jump back to behind where it was.
+const VENEER: &str = "__CortexA53843419_";
+
 /// A place where what is reached goes beyond what is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Finding {
@@ -258,9 +261,8 @@ impl Image {
             // To its own beginning a function comes by a loop, unless it calls.
             let calls = matches!(flow, Flow::Call(_));
             let mut go = |to: u64| {
-                if let Some(next) =
-                    self.function(to).filter(|next| next.start != function.start || calls && to == next.start)
-                {
+                let other = |next: &&Function| next.start != function.start || calls && to == next.start;
+                if let Some(next) = self.function(to).filter(other).filter(|_| !name.starts_with(VENEER)) {
                     frame.next.insert(next.start);
                 }
                 // Within a function the way to it stays that of its first instruction.

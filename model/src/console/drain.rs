@@ -5,13 +5,17 @@
 //! The holder fills the UART's FIFO once with what is its own, and gives the turn back. Whoever gives it back calls the
 //! one who is next ([`Drain::call`]); where the FIFO is full, the UART's transmit interrupt goes there. Rings take turns
 //! at line ends. One that was called and does not come for [`PATIENCE`] (its core is busy at EL2: it clears memory, say)
-//! is passed over, so that nobody's output waits for another partition.
+//! is passed over, so that nobody's output waits for another partition; had it begun a line, that is written out first.
+//!
+//! A line whose producer has no more for now is cut by the next one, and shown again later. Whether it is cut must be known
+//! to the producer before it assembles more, or its next bytes would stand in a line without its name: so it says when it
+//! begins and ends ([`Drain::begin`], [`Drain::end`]), and meanwhile nobody cuts.
 //!
 //! That nothing is left lying: when something waits and nobody has the turn, then the one who is next has been called
 //! since he last looked, or the transmit interrupt will come to him. He notes that he has come before he looks
 //! ([`Drain::turn`]), and the others look before they see whether he is called.
 
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::ring::Ring;
 
@@ -24,6 +28,11 @@ const END: &[u8] = b"\x1b[m\n";
 /// No ring: none is in the middle of a line, none is called.
 const NONE: usize = usize::MAX;
 
+/// The producer is assembling.
+const BUSY: u8 = 1 << 0;
+/// Somebody wants to cut the ring's unfinished line; he has, if it is not [`BUSY`] as well.
+const WANTED: u8 = 1 << 1;
+
 /// Milliseconds for which the others wait for a ring whose turn it is: some ten times as long as a core needs to answer a
 /// kick while it is in its guest, and short beside the time that a line takes on a terminal.
 pub const PATIENCE: u64 = 1;
@@ -33,8 +42,8 @@ pub const PATIENCE: u64 = 1;
 pub struct Drain {
     /// Rings that may hold something.
     pending: AtomicU64,
-    /// Rings whose unfinished line was ended for others' sake.
-    interrupted: AtomicU64,
+    /// Of each ring: [`BUSY`] and [`WANTED`].
+    lines: [AtomicU8; SOURCES],
     /// The ring whose turn it is, while it has been called and has not come,
     called: AtomicUsize,
     /// and when its time is over.
@@ -66,7 +75,7 @@ impl Drain {
     pub const fn new(common: usize, patience: u64) -> Self {
         Self {
             pending: AtomicU64::new(0),
-            interrupted: AtomicU64::new(0),
+            lines: [const { AtomicU8::new(0) }; SOURCES],
             called: AtomicUsize::new(NONE),
             until: AtomicU64::new(0),
             patience,
@@ -103,16 +112,22 @@ impl Drain {
         next_after(pending, self.last.load(Ordering::Relaxed))
     }
 
-    /// Whether this ring's unfinished line has been ended since the last call. To be asked by its producer before it
-    /// assembles more: then [`super::line::Assembler::interrupted`].
+    /// Its producer is about to assemble. Whether its unfinished line has been cut since the last time: then
+    /// [`super::line::Assembler::interrupted`].
     #[must_use]
-    pub fn take_interrupted(&self, source: usize) -> bool {
-        // Nobody else clears this bit, and most of the time it is clear: then nothing is written to what cores share.
-        let interrupted = self.interrupted.load(Ordering::Acquire) & bit(source) != 0;
-        if interrupted {
-            self.interrupted.fetch_and(!bit(source), Ordering::AcqRel);
-        }
-        interrupted
+    pub fn begin(&self, source: usize) -> bool {
+        self.line(source, |line| line.swap(BUSY, Ordering::AcqRel) & WANTED != 0)
+    }
+
+    /// Its producer has pushed and marked what it assembled. Whether somebody wanted to cut its line meanwhile, and could
+    /// not: he has gone, and is to be called ([`Self::call`], after what is here was written).
+    #[must_use]
+    pub fn end(&self, source: usize) -> bool {
+        self.line(source, |line| line.swap(0, Ordering::AcqRel) & WANTED != 0)
+    }
+
+    fn line(&self, source: usize, action: impl FnOnce(&AtomicU8) -> bool) -> bool {
+        self.lines.get(source).is_some_and(action)
     }
 
     /// Whether a core that writes out the ring `me` has something to do: what is next is its own or everybody's, or
@@ -131,7 +146,7 @@ impl Drain {
         if self.called.load(Ordering::SeqCst) == me {
             let _ = self.called.compare_exchange(me, NONE, Ordering::SeqCst, Ordering::SeqCst);
         }
-        let turn = self.take(Some(me))?;
+        let mut turn = self.take(Some(me))?;
         if let Some(next) = self.next_source()
             && self.makes_way(next, me, now)
         {
@@ -149,7 +164,7 @@ impl Drain {
     fn take(&self, whose: Option<usize>) -> Option<Turn<'_>> {
         let free = self.taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst);
         // Not `then_some`: it would make a turn for nobody, and drop it, which gives the holder's away.
-        free.is_ok().then(|| Turn { drain: self, whose })
+        free.is_ok().then(|| Turn { drain: self, whose, late: NONE })
     }
 
     /// Whom the core that writes out `me` has to kick, having given the turn back: the ring that is next, if it is
@@ -183,6 +198,8 @@ pub struct Turn<'a> {
     drain: &'a Drain,
     /// The ring that its holder writes out; all of them without.
     whose: Option<usize>,
+    /// A ring whose line the holder writes out as well, as nobody else does.
+    late: usize,
 }
 
 impl Drop for Turn<'_> {
@@ -235,37 +252,40 @@ impl Turn<'_> {
         let Some(next) = next_after(pending, drain.last.load(Ordering::Relaxed)) else {
             return Next::Nothing;
         };
-        if open != NONE && self.serves(next) {
-            // Its producer has no more for now, and others wait. He who does not come cuts nobody's line.
-            self.cut(open);
-            return self.next();
+        if open == NONE || !self.serves(next) {
+            return Next::Ring(next);
         }
-        Next::Ring(next)
+        // Its producer has no more for now, and others wait. He who does not come cuts nobody's line.
+        if self.cut(open) { self.next() } else { Next::Nothing }
     }
 
     fn serves(&self, source: usize) -> bool {
-        self.whose.is_none_or(|me| self.drain.serves(me, source))
+        source == self.late || self.whose.is_none_or(|me| self.drain.serves(me, source))
     }
 
-    /// Ends an unfinished line here; it is shown again later.
-    fn cut(&self, open: usize) {
+    /// Ends an unfinished line here, unless its producer is about to add to it; it is shown again later.
+    fn cut(&self, open: usize) -> bool {
         let drain = self.drain;
-        drain.interrupted.fetch_or(bit(open), Ordering::AcqRel);
+        if drain.line(open, |line| line.fetch_or(WANTED, Ordering::AcqRel) & BUSY != 0) {
+            return false;
+        }
         drain.open.store(NONE, Ordering::Relaxed);
         let end = if drain.styled.swap(false, Ordering::Relaxed) { END.len() } else { 1 };
         drain.ending.store(end, Ordering::Relaxed);
+        true
     }
 
-    /// Goes on with the rings after this one.
-    fn pass_over(&self, late: usize) {
+    /// Goes on with the rings after this one, or first with its line, if it has begun one.
+    fn pass_over(&mut self, late: usize) {
         if self.drain.open.load(Ordering::Relaxed) == late {
-            self.cut(late);
+            self.late = late;
+        } else {
+            self.drain.last.store(late, Ordering::Relaxed);
         }
-        self.drain.last.store(late, Ordering::Relaxed);
     }
 
     /// Takes bytes of one line from one ring; how many.
-    fn take<const N: usize>(&self, source: usize, ring: Option<&Ring<N>>, space: &mut [u8]) -> usize {
+    fn take<const N: usize>(&mut self, source: usize, ring: Option<&Ring<N>>, space: &mut [u8]) -> usize {
         let drain = self.drain;
         let Some(ring) = ring else {
             drain.pending.fetch_and(!bit(source), Ordering::AcqRel);
@@ -285,6 +305,9 @@ impl Turn<'_> {
         drain.last.store(source, Ordering::Relaxed);
         let ended = last == b'\n';
         drain.open.store(if ended { NONE } else { source }, Ordering::Relaxed);
+        if ended && source == self.late {
+            self.late = NONE;
+        }
         let styled = !ended && (drain.styled.load(Ordering::Relaxed) || bytes.contains(&0x1b));
         drain.styled.store(styled, Ordering::Relaxed);
         taken
@@ -297,7 +320,7 @@ enum Next {
     End(u8),
     /// Bytes of this ring.
     Ring(usize),
-    /// Nothing waits.
+    /// Nothing waits, or nothing can go out now.
     Nothing,
 }
 

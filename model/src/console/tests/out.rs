@@ -14,6 +14,13 @@ fn push(drain: &Drain, rings: &[Ring<64>], source: usize, text: &str) {
     drain.mark(source);
 }
 
+/// Whether the ring's producer hears that its line was cut.
+fn was_cut(drain: &Drain, source: usize) -> bool {
+    let cut = drain.begin(source);
+    assert!(!drain.end(source));
+    cut
+}
+
 fn three() -> (Drain, [Ring<64>; 3]) {
     (Drain::new(usize::MAX, 0), [Ring::new(), Ring::new(), Ring::new()])
 }
@@ -88,18 +95,18 @@ fn an_unfinished_line_makes_way() {
     let (drain, rings) = three();
     push(&drain, &rings, 0, "[a] ~ # ");
     assert_eq!(fill(&drain, &rings, 32), "[a] ~ # ");
-    assert!(!drain.is_pending() && !drain.take_interrupted(0));
+    assert!(!drain.is_pending() && !was_cut(&drain, 0));
     push(&drain, &rings, 0, "x");
     assert_eq!(fill(&drain, &rings, 32), "x");
     push(&drain, &rings, 2, "[c] tick\n");
     assert_eq!(fill(&drain, &rings, 32), "\n[c] tick\n");
-    assert!(drain.take_interrupted(0) && !drain.take_interrupted(0) && !drain.take_interrupted(2));
+    assert!(was_cut(&drain, 0) && !was_cut(&drain, 0) && !was_cut(&drain, 2));
     push(&drain, &rings, 0, "[a] ~ # \x1b[31mx");
     push(&drain, &rings, 1, "[b] tock\n");
     // Colours are taken back, also when the FIFO has room for one byte at a time.
     let out: String = (0..40).map(|_| fill(&drain, &rings, 1)).collect();
     assert_eq!(out, "[a] ~ # \x1b[31mx\x1b[m\n[b] tock\n");
-    assert!(drain.take_interrupted(0));
+    assert!(was_cut(&drain, 0));
 }
 
 #[test]
@@ -120,7 +127,7 @@ fn strangers_are_nobody() {
     let (drain, rings) = three();
     drain.mark(64);
     drain.mark(usize::MAX);
-    assert!(!drain.is_pending() && !drain.take_interrupted(usize::MAX));
+    assert!(!drain.is_pending() && !was_cut(&drain, usize::MAX));
     drain.mark(63);
     drain.mark(5);
     assert_eq!(fill(&drain, &rings, 9), "");

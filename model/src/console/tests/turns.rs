@@ -86,12 +86,42 @@ fn who_does_not_come_is_passed_over() {
     // Only by those who have something to say.
     assert!(drain.is_for(2, late) && !drain.is_for(0, late));
     assert_eq!(write(&drain, &rings, 0, late), "");
-    assert_eq!(write(&drain, &rings, 2, late), "\n[c] x\n");
-    // His line was cut, and he is still called; when he comes, it goes on.
-    assert!(drain.take_interrupted(1) && !drain.take_interrupted(2));
-    assert_eq!(drain.call(2, late), None);
-    assert_eq!(write(&drain, &rings, 1, late), "hed\n");
-    assert!(!drain.is_pending());
+    // What it has of its line comes first, with a name in front as before.
+    assert_eq!(write(&drain, &rings, 2, late), "hed\n[c] x\n");
+    assert!(!drain.begin(1) && !drain.end(1) && !drain.is_pending());
+}
+
+/// Its next line is not written by others.
+#[test]
+fn who_is_passed_over_writes_his_own() {
+    let (drain, rings) = four();
+    push(&drain, &rings, 1, "[b] 1\n[b] 2\n[b] 3\n");
+    let mut some = [0; 3];
+    assert_eq!(drain.turn(1, 0).unwrap().fill(|source| rings.get(source), &mut some), 3);
+    push(&drain, &rings, 2, "[c] x\n");
+    assert_eq!(drain.call(2, 100), Some(1));
+    assert_eq!(write(&drain, &rings, 2, 200), " 1\n[c] x\n");
+    assert_eq!(
+        (write(&drain, &rings, 2, 300), write(&drain, &rings, 1, 300)),
+        (String::new(), "[b] 2\n[b] 3\n".to_owned())
+    );
+}
+
+/// A producer that has looked, and found its line whole, adds to it: nobody cuts it meanwhile.
+#[test]
+fn a_line_is_not_cut_under_its_producers_hands() {
+    let (drain, rings) = four();
+    push(&drain, &rings, 0, "[a] ~ #");
+    assert_eq!(write(&drain, &rings, 0, 0), "[a] ~ #");
+    assert!(!drain.begin(0));
+    push(&drain, &rings, 1, "[b] x\n");
+    assert_eq!(write(&drain, &rings, 1, 0), "");
+    push(&drain, &rings, 0, " l");
+    // Who wanted to is called, as he may not come by himself.
+    assert!(drain.end(0));
+    assert_eq!((write(&drain, &rings, 0, 0), drain.call(0, 0)), (" l".to_owned(), Some(1)));
+    assert_eq!(write(&drain, &rings, 1, 0), "\n[b] x\n");
+    assert!(drain.begin(0) && !drain.end(0) && !drain.begin(0) && !drain.end(0));
 }
 
 #[test]
