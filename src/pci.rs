@@ -7,6 +7,7 @@ use core::ptr::{with_exposed_provenance, with_exposed_provenance_mut};
 use partita_model::addr::{Pa, PaSpan, Span};
 use partita_model::pci::{self, Address, BUS_BYTES, Config, FUNCTION_BYTES, Function, Host};
 use partita_model::plan::{self, Board, Bridge, Plan};
+use partita_model::weaken::{Guard, removed};
 
 use crate::clock::Deadline;
 use crate::layout::{self, BLOCK};
@@ -101,6 +102,9 @@ impl Config for Walk<'_> {
     }
 
     fn write(&mut self, function: Address, register: u16, width: u8, value: u32) {
+        if removed(Guard::PciSilence) {
+            return;
+        }
         self.map(function.bus());
         self.ecam.write(function, register, width, value);
     }
@@ -163,6 +167,12 @@ pub fn pages(board: &Board, partition: &plan::Partition) -> impl Iterator<Item =
 
 /// Maps them for one of its cores.
 pub fn map(board: &Board, partition: &plan::Partition, stage1: &mut Stage1) {
+    if removed(Guard::PciPages) {
+        return partition.pci.iter().for_each(|part| {
+            let bus = PaSpan { base: board.pci[part.bridge].ecam.base, size: BUS_BYTES };
+            stage1.add_device_at(address(part.bridge), bus);
+        });
+    }
     for (va, page) in pages(board, partition) {
         stage1.add_device_at(va, page);
     }

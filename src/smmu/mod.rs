@@ -188,7 +188,8 @@ fn guard(
         )
         .into());
     }
-    Ok(Guard { root, shape, output_bits, vmid: number as u16 + 1 })
+    let number = if removed(weaken::Guard::SmmuVmid) { 0 } else { number as u16 };
+    Ok(Guard { root, shape, output_bits, vmid: number + 1 })
 }
 
 /// Turns the SMMUs' interrupts on. Called once, when every core has come.
@@ -210,7 +211,7 @@ pub fn admit(partition: usize) {
 
 /// Keeps the devices of a partition from its memory. When this returns none of their accesses is under way.
 pub fn block(partition: usize) {
-    set(partition, false);
+    set(partition, removed(weaken::Guard::SmmuEnd));
 }
 
 fn set(partition: usize, translate: bool) {

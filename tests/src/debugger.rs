@@ -120,6 +120,20 @@ impl Debugger {
         assert!(!refused, "the machine goes on");
     }
 
+    /// A device's register of 32 bits at a physical address.
+    #[track_caller]
+    pub fn register32(&mut self, pa: u64) -> u32 {
+        let bytes = bytes(&self.ask(&format!("m{pa:x},4")));
+        u32::from_le_bytes(bytes.try_into().unwrap_or_else(|_| panic!("no register at {pa:#x}")))
+    }
+
+    /// Writes one.
+    #[track_caller]
+    pub fn set_register32(&mut self, pa: u64, value: u32) {
+        let digits: String = value.to_le_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(self.ask(&format!("M{pa:x},4:{digits}")), "OK", "a register at {pa:#x}");
+    }
+
     /// One translation table: 512 descriptors at a physical address.
     pub fn table(&mut self, pa: u64) -> Vec<u64> {
         let mut page = Vec::with_capacity(4096);

@@ -21,7 +21,9 @@ pub use bundle::{bundle, compile};
 pub use console::{Console, lines_of};
 pub use debugger::Debugger;
 pub use firmware::Firmware;
-pub use machine::{EDU, Machine, Outcome, Running, emulator, native, pi_with_u_boot, qemu, with_firmware};
+pub use machine::{
+    EDU, Machine, ONE_THREAD, Outcome, Running, emulator, native, pi_with_u_boot, qemu, with_firmware,
+};
 pub use registry::{
     A72_ONLY, ABOUT_THE_BOARD, GICV2_ONLY, OTHER_CORE, On, Place, Target, Test, run_test, show,
 };

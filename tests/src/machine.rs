@@ -25,6 +25,10 @@ const LIMIT: Duration = Duration::from_secs(240);
 /// How long `partita` gets to end QEMU before it is killed.
 const GRACE: Duration = Duration::from_secs(5);
 
+/// All of the machine's cores on one thread, for machines whose PCI functions change their decoding: where each core has its
+/// own, QEMU 10.0 now and then takes a core's load from one function's registers to another's (seen in its trace: a load of
+/// core 1 at its own function arrives at that of core 0).
+pub const ONE_THREAD: [&str; 2] = ["-accel", "tcg,thread=single"];
 /// A device that copies memory by DMA as it is told. QEMU's usual mask of its addresses does not reach memory.
 pub const EDU: [&str; 2] = ["-device", "edu,dma_mask=0xffffffffff"];
 

@@ -1,17 +1,16 @@
 //! PCI functions that partitions have behind the SMMU, one by one: a bare-metal guest that drives QEMU's edu, and Linux with
 //! virtio functions. Beside each function that is given there is one that is not.
 
-use partita_tests::{Machine, On, Outcome, native, system_tests};
+use partita_tests::{Machine, ONE_THREAD, On, Outcome, native, system_tests};
 
 const NO_PCI: &str = "QEMU's raspi4b has no PCI";
 /// An edu whose DMA reaches all memory.
 const EDU: &str = "edu,dma_mask=0xffffffffffff";
 
-/// A plan of tests/system on a machine with an SMMU and these functions, and all its cores on one thread: where each has its
-/// own, QEMU 10.0 now and then takes a core's load from one function's registers to another's while a third party switches
-/// a function's decoding (seen in its trace: a load of core 1 at its own function arrives at that of core 0).
+/// A plan of tests/system on a machine with an SMMU and these functions.
 fn machine(on: On, plan: &str, functions: &[&str]) -> Machine {
-    let mut args = vec!["--", "-M", "iommu=smmuv3", "-accel", "tcg,thread=single"];
+    let mut args = vec!["--", "-M", "iommu=smmuv3"];
+    args.extend(ONE_THREAD);
     functions.iter().for_each(|function| args.extend(["-device", function]));
     Machine::run(on, plan).args(&["--timeout", "200"]).args(&args)
 }

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::{Address, BUS_BYTES, Config, FUNCTION_BYTES, Function};
 use crate::addr::PciSpan;
+use crate::weaken::{Guard, removed};
 
 /// A partition's part of a host bridge.
 #[derive(Clone, Debug)]
@@ -63,9 +64,11 @@ impl Host {
     fn word(&mut self, offset: u64, mask: u32, write: Option<u32>, config: &mut impl Config) -> u32 {
         let number = (offset / FUNCTION_BYTES) as u8;
         let address = Address::new(u16::from(self.bus) << 8 | u16::from(number));
-        let mine = self.functions.iter_mut().find(|function| function.address() == address);
-        let Some(function) = mine.filter(|_| offset < self.size) else { return u32::MAX };
         let register = (offset % FUNCTION_BYTES) as u16;
+        let mine = self.functions.iter_mut().find(|function| function.address() == address);
+        let Some(function) = mine.filter(|_| offset < self.size) else {
+            return if removed(Guard::PciOwner) { config.read(address, register) } else { u32::MAX };
+        };
         match write {
             Some(value) => {
                 function.write(register, value, mask, &self.windows, config);

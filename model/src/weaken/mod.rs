@@ -71,6 +71,16 @@ guards! {
     SmmuClosed = "smmu-closed";
     /// The tables for DMA have RAM only (they then have the distributor, too).
     SmmuDevices = "smmu-devices";
+    /// SMMU: each partition's streams have a VMID of their own.
+    SmmuVmid = "smmu-vmid";
+    /// SMMU: a partition's streams are aborted from its end on.
+    SmmuEnd = "smmu-end";
+    /// PCI: what firmware left running is silenced at boot, before any partition's memory is filled.
+    PciSilence = "pci-silence";
+    /// PCI: configuration space of functions that a partition does not have reads as ones and takes no writes.
+    PciOwner = "pci-owner";
+    /// PCI: a partition's cores map the configuration space of its own functions (they then map the whole bus).
+    PciPages = "pci-pages";
 
     /// HCR_EL2.TSC: SMC traps.
     HcrTsc = "hcr-tsc";

@@ -5,6 +5,7 @@ mod exceptions;
 mod qmp;
 mod removals;
 mod siege;
+mod streams;
 mod trial;
 
 pub use exceptions::Exceptions;

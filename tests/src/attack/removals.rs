@@ -2,7 +2,7 @@
 
 use partita_model::weaken::Guard;
 
-use super::Exceptions;
+use super::{Exceptions, streams};
 use crate::{Debugger, Target};
 
 /// What is booted.
@@ -14,6 +14,8 @@ pub enum Scene {
     Attack(&'static str),
     /// The attacker with a device that does DMA and these rows, beside its victim; with these changes to the plan.
     Dma(&'static str, &'static [(&'static str, &'static str)]),
+    /// Two partitions with PCI functions each, and a function that nobody has, which firmware left running.
+    Pci,
     /// tests/plans/NAME.dtso, a plan that is to be refused, with these words.
     Plan(&'static str, &'static str),
 }
@@ -94,9 +96,16 @@ const fn dma(guard: Guard, changes: &'static [(&'static str, &'static str)], row
     Removal { guard, places: SMMU, scene: Scene::Dma(row, changes), sign: Sign::Row(row) }
 }
 
+const fn seen(guard: Guard, scene: Scene, what: &'static str, look: fn(&mut Debugger) -> bool) -> Removal {
+    Removal { guard, places: SMMU, scene, sign: Sign::Seen(what, look) }
+}
+
 /// DC CISW, ACTLR_EL1 (DDI 0487, C5.3 and D24.2).
 const DC_CISW: [u64; 5] = [1, 0, 7, 14, 2];
 const ACTLR_EL1: [u64; 5] = [3, 0, 1, 0, 1];
+
+/// In [`Scene::Pci`]: the device that nobody has.
+pub const NOBODYS: u64 = 3;
 
 /// All of them.
 pub const REMOVALS: &[Removal] = &[
@@ -163,6 +172,21 @@ pub const REMOVALS: &[Removal] = &[
     dma(Guard::SmmuClosed, NO_STREAMS, "dma/victim"),
     // With its GICv2, QEMU itself ends by what a device's write to the distributor then does.
     Removal { places: GICV3, ..dma(Guard::SmmuDevices, &[], "dma/devices") },
+    seen(Guard::SmmuVmid, Scene::Pci, "streams of two partitions have one VMID", one_vmid_for_streams),
+    seen(
+        Guard::SmmuEnd,
+        Scene::Dma("dma/own", &[]),
+        "a stream of a partition that is off reaches memory",
+        open_stream,
+    ),
+    seen(Guard::PciSilence, Scene::Pci, "a function that nobody has masters the bus", master),
+    Removal { guard: Guard::PciOwner, places: SMMU, scene: Scene::Pci, sign: Sign::Failed },
+    Removal {
+        guard: Guard::PciPages,
+        places: SMMU,
+        scene: Scene::Pci,
+        sign: Sign::Console("EL2's own tables: mapped beyond the plan"),
+    },
     plan(Guard::PlanCore, "cpus-taken", "belongs to partition a already"),
     plan(Guard::PlanDevice, "device-taken", "belongs to partition a already"),
     plan(Guard::PlanMemory, "memory-pinned-twice", "overlaps /partitions/a"),
@@ -194,6 +218,27 @@ fn one_vmid(machine: &mut Debugger) -> bool {
     machine.system(0, "VTTBR_EL2") >> 48 == machine.system(1, "VTTBR_EL2") >> 48
 }
 
+/// STE.S2VMID of entries with different tables.
+fn one_vmid_for_streams(machine: &mut Debugger) -> bool {
+    let all = streams::entries(machine);
+    all.iter().any(|one| all.iter().any(|other| one.root != other.root && one.vmid == other.vmid))
+}
+
+/// An entry that does not abort.
+fn open_stream(machine: &mut Debugger) -> bool {
+    streams::entries(machine).iter().any(|entry| entry.config != 0)
+}
+
+/// Where QEMU's virt machine has the configuration space of a device of the root bus.
+pub const fn configuration(device: u64) -> u64 {
+    0x40_1000_0000 + (device << 15)
+}
+
+/// Bus Master Enable in the command register (PCI 3.0, 6.2.2) of the device that nobody has.
+fn master(machine: &mut Debugger) -> bool {
+    machine.register32(configuration(NOBODYS) + 4) >> 2 & 1 != 0
+}
+
 /// HCRX_EL2.MSCEn: memory copy instructions work (DDI 0487, HCRX_EL2).
 fn later_enabled(machine: &mut Debugger) -> bool {
     machine.system(1, "HCRX_EL2") >> 11 & 1 != 0
@@ -211,6 +256,7 @@ impl Sign {
             Scene::Probe(rows) => ("probe", rows),
             Scene::Attack(rows) | Scene::Dma(rows, _) => ("attacker", rows),
             Scene::Plan(name, _) => ("plan", name),
+            Scene::Pci => ("pci", "pci"),
         };
         match self {
             Sign::Row(row) => format!("{guest} {row}"),
@@ -219,7 +265,7 @@ impl Sign {
             Sign::Console(words) => format!("console: \"{words}\""),
             Sign::Nameless(_) => "console: a line without a name".to_owned(),
             Sign::Untrapped(what, _) => format!("exceptions: {what} does not trap"),
-            Sign::Seen(what, _) => format!("registers: {what}"),
+            Sign::Seen(what, _) => format!("from outside: {what}"),
             Sign::Accepted => format!("plan {rows} is not refused"),
         }
     }
