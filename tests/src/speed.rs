@@ -61,6 +61,45 @@ fn to_another(on: On) -> Figures {
     Figures::from([("sgi-other-sender".to_owned(), least(0)), ("sgi-other-receiver".to_owned(), least(1))])
 }
 
+/// What a write costs at EL2 that cores take turns for: the least, the middle one, the 99th percentile and the worst of many,
+/// by row.
+pub type Turns = BTreeMap<&'static str, [u64; 4]>;
+
+/// The same with nobody else at it, and while three cores of another partition do nothing but that.
+pub fn turns(on: On) -> [Turns; 2] {
+    [("\"hammer spi=39\"", "\"mark\""), ("cpus = <1 2 3>", "cpus = <1 2 3>")]
+        .map(|change| at_turns(on, change))
+}
+
+fn at_turns(on: On, change: (&str, &str)) -> Turns {
+    const ROWS: [&str; 2] = ["icfgr", "icenabler"];
+    let log = tempfile::NamedTempFile::new().expect("a file for the counts");
+    let plugin = format!("{},log={}", build::counter().display(), log.path().display());
+    let mut machine = Machine::run_changed(on, "tests/system/bench-locks.dtso", &[change])
+        .args(&["--cpu", CPU, "--", "-plugin", &plugin])
+        .limit(240)
+        .start_on_terminal();
+    machine.wait_for("bench: locks done");
+    machine.type_text("\x1dq");
+    let outcome = machine.end();
+    let counts = std::fs::read_to_string(log.path()).expect("the plugin wrote its counts");
+    let marks: Vec<u64> = counts
+        .lines()
+        .filter(|line| line.starts_with("mark 0: "))
+        .map(|line| el2(line.trim_start_matches("mark "))[0])
+        .collect();
+    let mut costs: Vec<u64> =
+        marks.as_chunks().0.iter().map(|[before, after]: &[u64; 2]| after - before).collect();
+    outcome.check(costs.len() == 4000, &format!("two marks for each write, not {}", costs.len()));
+    let half = costs.len() / 2;
+    let sum_up = |costs: &mut [u64]| {
+        costs.sort_unstable();
+        [costs[0], costs[costs.len() / 2], costs[costs.len() * 99 / 100], costs[costs.len() - 1]]
+    };
+    let (first, second) = costs.split_at_mut(half);
+    [(ROWS[0], sum_up(first)), (ROWS[1], sum_up(second))].into()
+}
+
 /// The cores' counts of EL2 in a line of the plugin: `CORE: EL2/OTHER ...`.
 fn el2(line: &str) -> Vec<u64> {
     let pairs = line.split(' ').skip(1).filter_map(|pair| pair.split('/').next()?.parse().ok());

@@ -27,7 +27,31 @@ fn within_budget(on: On) {
     assert_eq!(compared, figures.len() - 1, "every row but `nothing` has a budget: {figures:#?}");
 }
 
+/// What a turn at the distributor's lock may cost: the holder's instructions, while those who wait ask again and again.
+const TURN: u64 = 100;
+
+/// Cores of another partition that do nothing but take the distributor's lock cost a core the turns of those that came before
+/// it, mostly: QEMU lets a core stand still in the middle of its turn when the computer has no core for it.
+fn turns_are_short(on: On) {
+    let [calm, hammered] = speed::turns(on);
+    println!("least, middle, 99 %, worst: calm {calm:?}, hammered {hammered:?}");
+    for (row, [least, middle, ..]) in calm {
+        assert!(middle <= least + 10, "{row} varies with nobody else at it: {least} to {middle}");
+        let [_, waited, ..] = hammered[row];
+        assert!(
+            waited <= middle + 3 * TURN,
+            "{row}: {waited} instructions while hammered, {middle} in the calm"
+        );
+    }
+}
+
 system_tests! {
+    fn turns_at_the_distributor(on)
+        [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
+    {
+        turns_are_short(on);
+    }
+
     fn exits(on)
         [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
     {

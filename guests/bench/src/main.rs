@@ -2,14 +2,17 @@
 //! in a partition, and under other hypervisors, and learns which GIC there is from the tree.
 //!
 //! Words of its bootargs: `repeat=N` (default 16) measurements of each row; `mark` sends an SGI to the second core between
-//! two marks instead (see [`cpu::mark`]). It prints `bench: NAME MIN MAX` for each row, and powers off.
+//! two marks instead (see [`cpu::mark`]). It prints `bench: NAME MIN MAX` for each row, and powers off. `locks` writes the
+//! distributor's registers that cores take turns at, for the SPI that `spi=INTID` says, each between two marks; `hammer`
+//! does so on all its cores without an end.
 #![no_std]
 #![no_main]
 
 use core::arch::global_asm;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use partita_guest::gic::Version;
+use partita_guest::mmio::write32;
 use partita_guest::{Machine, args, cpu, gic, println, psci, timer};
 
 global_asm!(include_str!("measure.S"));
@@ -32,11 +35,16 @@ const SGI: u32 = 3;
 /// GICD_TYPER, GICD_SGIR, and ISENABLER0 of the frame with the private interrupts.
 const GICD_TYPER: u64 = 0x004;
 const GICD_SGIR: u64 = 0xf00;
+const ICENABLER: u64 = 0x180;
+const ICFGR: u64 = 0xc00;
 const ISENABLER0: u64 = 0x100;
 /// PSCI_VERSION and SMCCC_VERSION.
 const PSCI_VERSION: u64 = 0x8400_0000;
 const SMCCC_VERSION: u64 = 0x8000_0000;
 
+/// What [`turns`] is about.
+static SPI: AtomicU32 = AtomicU32::new(0);
+static GICD: AtomicU64 = AtomicU64::new(0);
 static CAME: AtomicU32 = AtomicU32::new(0);
 
 fn main(machine: &'static Machine) {
@@ -49,6 +57,35 @@ fn main(machine: &'static Machine) {
     );
     gic::init(machine);
     gic::enable(SGI, true);
+    SPI.store(number("spi", 0) as u32, Ordering::Relaxed);
+    GICD.store(machine.gicd, Ordering::Relaxed);
+    if args::get(machine.bootargs, "hammer").is_some() {
+        machine
+            .cores
+            .iter()
+            .enumerate()
+            .skip(1)
+            .for_each(|(core, affinity)| _ = cpu::start(core, *affinity, hammer));
+        hammer();
+    }
+    if args::get(machine.bootargs, "locks").is_some() {
+        // The others have come up meanwhile.
+        timer::spin(timer::frequency() * 2);
+        for (name, address, value, undo) in turns() {
+            for _ in 0..repeat {
+                undo();
+                cpu::mark();
+                write32(address, value);
+                cpu::mark();
+            }
+            println!("bench: {name} {repeat}");
+        }
+        println!("bench: locks done");
+        // Whoever watches ends the machine: the others do not.
+        loop {
+            cpu::wait();
+        }
+    }
     if args::get(machine.bootargs, "mark").is_some() {
         cpu::unmask_interrupts();
         return to_another(machine, repeat);
@@ -96,6 +133,36 @@ fn main(machine: &'static Machine) {
             }
         });
         cpu::mask_interrupts();
+    }
+}
+
+/// What cores take turns at in the physical distributor (IHI 0069, 12.9.9 and 12.9.5): name, register, value, and what has
+/// to come before, so that it changes something.
+type Turn = (&'static str, u64, u32, fn());
+
+/// The configuration of an SPI, and disabling it, which is waited for.
+fn turns() -> [Turn; 2] {
+    let spi = SPI.load(Ordering::Relaxed);
+    [
+        ("icfgr", register(ICFGR, spi / 16), 2 << (2 * (spi % 16)), || {
+            write32(register(ICFGR, SPI.load(Ordering::Relaxed) / 16), 0);
+        }),
+        ("icenabler", register(ICENABLER, spi / 32), 1 << (spi % 32), || {
+            gic::enable(SPI.load(Ordering::Relaxed), true);
+        }),
+    ]
+}
+
+fn register(offset: u64, word: u32) -> u64 {
+    GICD.load(Ordering::Relaxed) + offset + u64::from(4 * word)
+}
+
+fn hammer() {
+    loop {
+        for (_, address, value, undo) in turns() {
+            undo();
+            write32(address, value);
+        }
     }
 }
 
