@@ -301,6 +301,13 @@ impl Running {
         Debugger::connect(&self.folder.path().join(SOCKET))
     }
 
+    /// Has the victim of an attack, the plan's second partition, say its last words and power off: `q` on its console, which
+    /// Ctrl-] and its number choose.
+    pub fn end_victim(&mut self) {
+        self.type_text("\u{1d}2");
+        self.type_text("q");
+    }
+
     /// The folder of the test's own files.
     pub fn folder(&self) -> &Path {
         self.folder.path()

@@ -10,8 +10,6 @@ const VICTIM: u64 = 0x5020_0000;
 const HYPERVISOR: u64 = 0x4021_0000;
 /// What the attacker writes, in the upper half of each word.
 const PATTERN: u64 = 0xa77a_c4ed;
-/// Ctrl-], and the number of a partition: its console gets what is typed from now on.
-const FOCUS_VICTIM: &str = "\u{1d}2";
 
 /// Why not on raspi4b.
 const NO_SMMU: &str = "it has no SMMU and, in QEMU, no PCI";
@@ -29,8 +27,7 @@ fn rows(outcome: &Outcome) -> (Vec<&str>, Vec<&str>) {
 /// Has the victim end, and the machine with it.
 fn end(mut machine: Running) -> Outcome {
     machine.wait_for("attacker: done ");
-    machine.type_text(FOCUS_VICTIM);
-    machine.type_text("q");
+    machine.end_victim();
     machine.end()
 }
 

@@ -1,28 +1,17 @@
-//! QEMU's edu device (docs/specs/edu.rst): a register to see that it lives, an interrupt on demand, and DMA between memory and
-//! a buffer of its own.
+//! QEMU's edu device (docs/specs/edu.rst): a register to see that it lives, an interrupt on demand, and DMA.
 
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
-use partita_guest::mmio::{read32, read64, write32, write64};
+pub use partita_guest::edu::ID;
+use partita_guest::edu::Registers;
+use partita_guest::mmio::{read32, write32};
 use partita_guest::{gic, timer};
-
-/// Vendor and device.
-pub const ID: u32 = 0x11e8_1234;
 
 const VERSION: u64 = 0x00;
 const ALIVE: u64 = 0x04;
 const RAISED: u64 = 0x24;
 const RAISE: u64 = 0x60;
 const LOWER: u64 = 0x64;
-const DMA_FROM: u64 = 0x80;
-const DMA_TO: u64 = 0x88;
-const DMA_BYTES: u64 = 0x90;
-const DMA_COMMAND: u64 = 0x98;
-/// Command: start; from the buffer to memory.
-const START: u64 = 1;
-const TO_MEMORY: u64 = 2;
-/// Where DMA finds the device's buffer.
-const BUFFER: u64 = 0x4_0000;
 
 /// Its registers while interrupts are taken, and those that came with what it had raised.
 static REGISTERS: AtomicU64 = AtomicU64::new(0);
@@ -56,17 +45,13 @@ impl Edu {
 
     /// Starts to copy memory into its buffer, or back.
     pub fn start(self, memory: u64, bytes: u64, to_memory: bool) {
-        let (from, to) = if to_memory { (BUFFER, memory) } else { (memory, BUFFER) };
-        write64(self.0 + DMA_FROM, from);
-        write64(self.0 + DMA_TO, to);
-        write64(self.0 + DMA_BYTES, bytes);
-        write64(self.0 + DMA_COMMAND, START | if to_memory { TO_MEMORY } else { 0 });
+        Registers(self.0).start(memory, bytes, to_memory);
     }
 
     /// Does it and waits for its end; false if that does not come.
     pub fn copy(self, memory: u64, bytes: u64, to_memory: bool) -> bool {
         self.start(memory, bytes, to_memory);
-        soon(|| read64(self.0 + DMA_COMMAND) & START == 0)
+        soon(|| !Registers(self.0).is_busy())
     }
 }
 

@@ -228,11 +228,6 @@ fn differs(at: u64, seed: u64) -> Option<u64> {
         .find(|word| read64(at + 8 * word) != seed.wrapping_add(*word).wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
-fn barrier() {
-    // SAFETY: a barrier: what was written is in memory before the device is told.
-    unsafe { core::arch::asm!("dsb sy", options(nostack, preserves_flags)) }
-}
-
 /// The device copies the guest's memory through its own buffer.
 fn dma_copy(env: &Env) -> Outcome {
     let (_, edu) = running(env)?;
@@ -240,9 +235,7 @@ fn dma_copy(env: &Env) -> Outcome {
     for seed in 1..4 {
         fill(from, seed);
         fill(to, 0);
-        barrier();
         expect(edu.copy(from, BYTES, false) && edu.copy(to, BYTES, true), "it does not end", seed)?;
-        barrier();
         if let Some(word) = differs(to, seed) {
             return Err(Why("what was copied differs from this word on", word));
         }
@@ -255,9 +248,7 @@ fn dma_no_master(env: &Env) -> Outcome {
     let (_, to) = pieces();
     function.write16(COMMAND, MEMORY);
     fill(to, 7);
-    barrier();
     expect(edu.copy(to, BYTES, true), "it does not end", 0_u64)?;
-    barrier();
     expect(differs(to, 7).is_none(), "it writes although it is no master", differs(to, 7).unwrap_or(0))
 }
 
@@ -270,10 +261,8 @@ fn dma_foreign(env: &Env) -> Outcome {
     let (own, to) = pieces();
     fill(own, 9);
     fill(to, 0);
-    barrier();
     let ended = edu.copy(own, BYTES, false) && edu.copy(foreign, FEW, false) && edu.copy(to, BYTES, true);
     expect(ended, "it does not end", 0_u64)?;
-    barrier();
     for at in (0..FEW).step_by(8) {
         let (got, before) = (read64(to + at), read64(own + at));
         expect(got == 0 || got == before, "it reads memory that is not ours", got)?;
@@ -317,7 +306,6 @@ fn reset(env: &Env) -> Outcome {
     let (_, edu) = running(env)?;
     let (from, to) = pieces();
     fill(from, 3);
-    barrier();
     expect(edu.copy(from, BYTES, false), "it does not end", 0_u64)?;
     edu.set_alive(BEFORE);
     edu.start(to, BYTES, true);

@@ -6,7 +6,7 @@ use crate::machine::{first_reg, is};
 use crate::mmio::{read32, read64, write32, write64};
 
 /// Vendor and device.
-const ID: u32 = 0x11e8_1234;
+pub const ID: u32 = 0x11e8_1234;
 /// Functions of one bus that are looked at.
 const FUNCTIONS: u64 = 256;
 
@@ -38,10 +38,40 @@ pub const BUFFER_SIZE: u64 = 4096;
 /// Bytes of its registers.
 const SIZE: u64 = 0x10_0000;
 
+/// Its registers for DMA, wherever they are.
+#[derive(Clone, Copy, Debug)]
+pub struct Registers(pub u64);
+
+impl Registers {
+    /// Starts to copy memory into its buffer, or back.
+    pub fn start(self, memory: u64, bytes: u64, to_memory: bool) {
+        let (source, target) = if to_memory { (BUFFER, memory) } else { (memory, BUFFER) };
+        write64(self.0 + register::SOURCE, source);
+        write64(self.0 + register::TARGET, target);
+        write64(self.0 + register::COUNT, bytes);
+        barrier();
+        let direction = if to_memory { register::TO_MEMORY } else { 0 };
+        write64(self.0 + register::COMMAND, register::START | direction);
+    }
+
+    /// Whether it is still at it.
+    pub fn is_busy(self) -> bool {
+        let busy = read64(self.0 + register::COMMAND) & register::START != 0;
+        barrier();
+        busy
+    }
+}
+
+/// What was written before is in memory before the device looks, and what it wrote is there before it is read.
+fn barrier() {
+    // SAFETY: a barrier.
+    unsafe { core::arch::asm!("dsb sy", options(nostack, preserves_flags)) }
+}
+
 /// An `edu`, ready for use.
 #[derive(Clone, Copy, Debug)]
 pub struct Edu {
-    registers: u64,
+    registers: Registers,
     config: u64,
 }
 
@@ -56,7 +86,7 @@ impl Edu {
             let free = window(bridge.property("ranges")?.value)?.next_multiple_of(SIZE);
             write32(config + config::BAR0, u32::try_from(free).ok()?);
         }
-        let edu = Edu { registers: u64::from(read32(config + config::BAR0) & !0xf), config };
+        let edu = Edu { registers: Registers(u64::from(read32(config + config::BAR0) & !0xf)), config };
         edu.master(true);
         Some(edu)
     }
@@ -69,32 +99,24 @@ impl Edu {
 
     /// Where its registers are.
     pub fn registers(&self) -> u64 {
-        self.registers
+        self.registers.0
     }
 
     /// Reads memory into its buffer by DMA. Where that is refused the buffer stays as it was, and nobody tells.
     pub fn load(&self, from: u64, bytes: u64) {
-        self.run(from, BUFFER, bytes, 0);
+        self.run(from, bytes, false);
     }
 
     /// Writes its buffer to memory by DMA.
     pub fn store(&self, to: u64, bytes: u64) {
-        self.run(BUFFER, to, bytes, register::TO_MEMORY);
+        self.run(to, bytes, true);
     }
 
-    fn run(&self, source: u64, target: u64, bytes: u64, direction: u64) {
-        // SAFETY: a barrier: what was written before is in memory before the device looks, and what it wrote is there
-        // before it is read.
-        let barrier = || unsafe { core::arch::asm!("dsb sy", options(nostack, preserves_flags)) };
-        write64(self.registers + register::SOURCE, source);
-        write64(self.registers + register::TARGET, target);
-        write64(self.registers + register::COUNT, bytes);
-        barrier();
-        write64(self.registers + register::COMMAND, register::START | direction);
-        while read64(self.registers + register::COMMAND) & register::START != 0 {
+    fn run(&self, memory: u64, bytes: u64, to_memory: bool) {
+        self.registers.start(memory, bytes, to_memory);
+        while self.registers.is_busy() {
             core::hint::spin_loop();
         }
-        barrier();
     }
 }
 

@@ -15,8 +15,6 @@ use crate::{Machine, On, Outcome, Target, build, lines_of};
 
 /// The plan of the siege.
 const PLAN: &str = "tests/system/attack.dtso";
-/// Ctrl-], and the number of a partition: its console gets what is typed from now on.
-const FOCUS_VICTIM: &str = "\u{1d}2";
 /// Seconds before the attack begins, in which it is seen what the victim itself changes.
 const CALM: &str = "wait=6";
 /// Seconds that a siege may take.
@@ -199,8 +197,7 @@ pub fn lay(on: On, cpu: &str, bootargs: Option<&str>, counted: bool) -> Siege {
         std::thread::sleep(Duration::from_millis(300));
         monitor.memory(&spans)
     });
-    machine.type_text(FOCUS_VICTIM);
-    machine.type_text("q");
+    machine.end_victim();
     let outcome = machine.end();
 
     let exceptions = listener.end();
