@@ -205,12 +205,14 @@ impl Console {
         let Some(ring) = self.ring(own) else { return };
         {
             let _guard = self.own.lock();
-            // What does not fit is left out: nobody may wait here.
-            if line.len() + 10 <= ring.free() {
-                let _ = ring.push(b"partita: ") && ring.push(line) && ring.push(b"\n");
-            }
+            // Nothing is cut in the middle of it. What does not fit is left out: nobody may wait here.
+            let _ = self.drain.begin(own);
+            let pushed = line.len() + 10 <= ring.free()
+                && ring.push(b"partita: ")
+                && ring.push(line)
+                && ring.push(b"\n");
+            let _ = self.drain.end(own, pushed);
         }
-        self.drain.mark(own);
         self.pump(own);
     }
 
@@ -370,10 +372,8 @@ impl Terminal {
         }
         let bytes = action(&mut self.lines);
         // There is room: the guest's byte was taken only because there was (`Assembler::MOST`).
-        if !bytes.is_empty() && console.ring(self.number).is_some_and(|out| out.push(bytes)) {
-            console.drain.mark(self.number);
-        }
-        console.drain.end(self.number)
+        let pushed = !bytes.is_empty() && console.ring(self.number).is_some_and(|out| out.push(bytes));
+        console.drain.end(self.number, pushed)
     }
 
     /// What is read, and whether the caller has to pump.

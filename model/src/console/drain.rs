@@ -9,7 +9,7 @@
 //!
 //! A line whose producer has no more for now is cut by the next one, and shown again later. Whether it is cut must be known
 //! to the producer before it assembles more, or its next bytes would stand in a line without its name: so it says when it
-//! begins and ends ([`Drain::begin`], [`Drain::end`]), and meanwhile nobody cuts.
+//! begins and ends ([`Drain::begin`], [`Drain::end`]), and from then until all of it has gone out nobody cuts.
 //!
 //! That nothing is left lying: when something waits and nobody has the turn, then the one who is next has been called
 //! since he last looked, or the transmit interrupt will come to him. He notes that he has come before he looks
@@ -30,8 +30,14 @@ const NONE: usize = usize::MAX;
 
 /// The producer is assembling.
 const BUSY: u8 = 1 << 0;
-/// Somebody wants to cut the ring's unfinished line; he has, if it is not [`BUSY`] as well.
-const WANTED: u8 = 1 << 1;
+/// What it has pushed has not all gone out.
+const HELD: u8 = 1 << 1;
+/// Its unfinished line was cut.
+const CUT: u8 = 1 << 2;
+/// Somebody wanted to cut it while it was [`BUSY`].
+const WANTED: u8 = 1 << 3;
+/// How often one who wants to cut looks again when the producer came between; it comes once in an exit.
+const TRIES: usize = 4;
 
 /// Milliseconds for which the others wait for a ring whose turn it is: some ten times as long as a core needs to answer a
 /// kick while it is in its guest, and short beside the time that a line takes on a terminal.
@@ -42,7 +48,8 @@ pub const PATIENCE: u64 = 1;
 pub struct Drain {
     /// Rings that may hold something.
     pending: AtomicU64,
-    /// Of each ring: [`BUSY`] and [`WANTED`].
+    /// Of each ring: [`BUSY`], [`HELD`], [`CUT`], [`WANTED`]. Cutting is one step from none of the first two, so what is in
+    /// the ring by then has gone out, and what comes knows.
     lines: [AtomicU8; SOURCES],
     /// The ring whose turn it is, while it has been called and has not come,
     called: AtomicUsize,
@@ -88,11 +95,27 @@ impl Drain {
         }
     }
 
-    /// This ring has got bytes. To be called after the push. A source of 64 or more is nobody.
+    /// This ring has got bytes. To be called after the push, where [`Self::end`] does not. A source of 64 or more is nobody.
     pub fn mark(&self, source: usize) {
         // Sequentially consistent, as are the turn's ends and `is_pending`: either the holder sees this mark after giving
         // the turn back, or the turn is to be had now.
         self.pending.fetch_or(bit(source), Ordering::SeqCst);
+    }
+
+    /// In the turn: nothing is left in this ring;
+    fn emptied(&self, source: usize) {
+        if let Some(line) = self.lines.get(source) {
+            line.fetch_and(!HELD, Ordering::SeqCst);
+        }
+        self.pending.fetch_and(!bit(source), Ordering::SeqCst);
+    }
+
+    /// but there is.
+    fn filled(&self, source: usize) {
+        if let Some(line) = self.lines.get(source) {
+            line.fetch_or(HELD, Ordering::SeqCst);
+        }
+        self.mark(source);
     }
 
     /// Whether anything waits (if so: get the turn, or leave the transmit interrupt on).
@@ -116,18 +139,44 @@ impl Drain {
     /// [`super::line::Assembler::interrupted`].
     #[must_use]
     pub fn begin(&self, source: usize) -> bool {
-        self.line(source, |line| line.swap(BUSY, Ordering::AcqRel) & WANTED != 0)
+        let Some(line) = self.lines.get(source) else { return false };
+        let cut = line.fetch_or(BUSY, Ordering::SeqCst) & CUT != 0;
+        if cut {
+            line.fetch_and(!CUT, Ordering::SeqCst);
+        }
+        cut
     }
 
-    /// Its producer has pushed and marked what it assembled. Whether somebody wanted to cut its line meanwhile, and could
-    /// not: he has gone, and is to be called ([`Self::call`], after what is here was written).
+    /// Its producer has assembled, and `pushed` something or nothing, which this marks. Whether somebody wanted to cut its line
+    /// meanwhile, and could not: he has gone, and is to be called ([`Self::call`], after what is here was written).
     #[must_use]
-    pub fn end(&self, source: usize) -> bool {
-        self.line(source, |line| line.swap(0, Ordering::AcqRel) & WANTED != 0)
+    pub fn end(&self, source: usize, pushed: bool) -> bool {
+        let Some(line) = self.lines.get(source) else { return false };
+        if pushed {
+            line.fetch_or(HELD, Ordering::SeqCst);
+            self.mark(source);
+        }
+        line.fetch_and(!(BUSY | WANTED), Ordering::SeqCst) & WANTED != 0
     }
 
-    fn line(&self, source: usize, action: impl FnOnce(&AtomicU8) -> bool) -> bool {
-        self.lines.get(source).is_some_and(action)
+    /// Cuts a ring's line, unless its producer is at it or more of it waits; in the turn.
+    fn cut(&self, source: usize) -> bool {
+        let Some(line) = self.lines.get(source) else { return true };
+        for _ in 0..TRIES {
+            let now = line.load(Ordering::SeqCst);
+            if now & HELD != 0 {
+                // Who cannot write calls him who can.
+                return false;
+            }
+            if now & BUSY != 0 {
+                if line.fetch_or(WANTED, Ordering::SeqCst) & BUSY != 0 {
+                    return false;
+                }
+            } else if line.compare_exchange(now, CUT, Ordering::SeqCst, Ordering::SeqCst).is_ok() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether a core that writes out the ring `me` has something to do: what is next is its own or everybody's, or
@@ -263,10 +312,10 @@ impl Turn<'_> {
         source == self.late || self.whose.is_none_or(|me| self.drain.serves(me, source))
     }
 
-    /// Ends an unfinished line here, unless its producer is about to add to it; it is shown again later.
+    /// Ends an unfinished line here, if that may be; it is shown again later.
     fn cut(&self, open: usize) -> bool {
         let drain = self.drain;
-        if drain.line(open, |line| line.fetch_or(WANTED, Ordering::AcqRel) & BUSY != 0) {
+        if !drain.cut(open) {
             return false;
         }
         drain.open.store(NONE, Ordering::Relaxed);
@@ -293,10 +342,10 @@ impl Turn<'_> {
         };
         let taken = ring.pop_line(space);
         if ring.is_empty() {
+            drain.emptied(source);
             // What is pushed after this is marked after this; what was pushed before is seen by the second look.
-            drain.pending.fetch_and(!bit(source), Ordering::SeqCst);
             if !ring.is_empty() {
-                drain.mark(source);
+                drain.filled(source);
             }
         }
         let Some((bytes, last)) = space.get(..taken).and_then(|bytes| Some((bytes, *bytes.last()?))) else {

@@ -31,6 +31,8 @@ pub struct Assembler {
     focused: bool,
     /// The line is on the terminal, as it is in the buffer.
     shown: bool,
+    /// It was, all of it, when it was interrupted, and has not changed since.
+    told: bool,
     /// A `\r` that has not been carried out, since `\n` mostly follows.
     returned: bool,
     /// Colours other than the terminal's own are set.
@@ -53,6 +55,7 @@ impl Assembler {
             line: Line::default(),
             focused: false,
             shown: false,
+            told: false,
             returned: false,
             styled: false,
             staged: ArrayVec::new_const(),
@@ -110,26 +113,20 @@ impl Assembler {
     }
 
     /// Somebody else's lines have come between: the line is no longer what the terminal shows last. It will be shown
-    /// again with the next byte, or by [`Self::show_again`].
+    /// again with the next byte, unless that ends it.
     pub fn interrupted(&mut self) {
+        self.told |= self.shown;
         self.shown = false;
         self.styled = false;
-    }
-
-    /// Shows an interrupted line again, if it is in focus; what to push into the ring.
-    pub fn show_again(&mut self) -> &[u8] {
-        self.staged.clear();
-        if self.focused && !self.line.is_empty() {
-            self.show();
-        }
-        &self.staged
     }
 
     /// Ends an unfinished line, since the partition is off or starts anew; what to push into the ring.
     pub fn finish(&mut self) -> &[u8] {
         self.staged.clear();
         self.parser = Parser::new();
-        if self.shown || !self.line.is_empty() {
+        if core::mem::take(&mut self.told) {
+            self.line = Line::default();
+        } else if self.shown || !self.line.is_empty() {
             self.end_line();
         }
         self.returned = false;
@@ -139,6 +136,11 @@ impl Assembler {
     fn act(&mut self, op: Op) {
         if op == Op::Return {
             self.returned = true;
+            return;
+        }
+        if core::mem::take(&mut self.told) && op == Op::Newline {
+            // The terminal has all of it, in a line that has ended.
+            (self.line, self.returned) = (Line::default(), false);
             return;
         }
         if core::mem::take(&mut self.returned) && op != Op::Newline {
@@ -247,7 +249,7 @@ impl Assembler {
         if self.shown {
             return;
         }
-        self.shown = true;
+        (self.shown, self.told) = (true, false);
         self.stage_line();
     }
 

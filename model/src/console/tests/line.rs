@@ -137,13 +137,40 @@ fn an_interrupted_line_is_shown_again() {
     console.interrupted();
     assert_eq!(put(&mut console, b"h"), "[linux] ~ # ech");
     console.interrupted();
-    assert_eq!(console.show_again(), b"[linux] ~ # ech");
-    assert_eq!(console.show_again(), b"");
-    assert_eq!(put(&mut console, b"o\x08"), "o\x08");
     console.interrupted();
-    assert_eq!(console.show_again(), b"[linux] ~ # echo\x08");
+    assert_eq!(put(&mut console, b"o\x08"), "[linux] ~ # echo\x08");
     console.interrupted();
-    assert_eq!(console.finish(), b"[linux] ~ # echo\x08\n");
+    assert_eq!(put(&mut console, b"O"), "[linux] ~ # echo\x08O");
+}
+
+/// What interrupted it ended it: the terminal has all of it.
+#[test]
+fn an_interrupted_line_that_ends_is_not_shown_twice() {
+    let mut console = Assembler::new("linux");
+    let _ = console.focus(true);
+    for end in [&b"\n"[..], b"\r\n"] {
+        assert_eq!(put(&mut console, b"mem=228"), "[linux] mem=228");
+        console.interrupted();
+        assert_eq!(put(&mut console, end), "");
+        assert_eq!(put(&mut console, b"x\n"), "[linux] x\n");
+    }
+    assert_eq!(put(&mut console, b"bye"), "[linux] bye");
+    console.interrupted();
+    assert_eq!(console.finish(), b"");
+    assert_eq!(console.focus(false), b"");
+}
+
+#[test]
+fn an_interrupted_line_that_changed_is_shown_again() {
+    let mut console = Assembler::new("linux");
+    let _ = console.focus(true);
+    assert_eq!(put(&mut console, b"abc"), "[linux] abc");
+    console.interrupted();
+    assert_eq!(put(&mut console, b"\rd"), "[linux] abc\x1b[3Dd");
+    console.interrupted();
+    // Nor is one lost that has changed out of focus.
+    assert_eq!(console.focus(false), b"");
+    assert_eq!(put(&mut console, b"e\n"), "[linux] dec\n");
 }
 
 #[test]
@@ -151,7 +178,6 @@ fn out_of_focus_nothing_is_shown_again() {
     let mut console = Assembler::new("linux");
     assert_eq!(put(&mut console, b"login: "), "");
     console.interrupted();
-    assert_eq!(console.show_again(), b"");
     assert_eq!(put(&mut console, b"root\n"), "[linux] login: root\n");
 }
 
@@ -271,8 +297,7 @@ proptest! {
                     out.extend_from_slice(if out.last().is_none_or(|last| *last == b'\n') { b"" } else { b"\n" });
                     console.interrupted();
                 }
-                Some(5..8) => out.extend_from_slice(console.show_again()),
-                Some(8..12) => {
+                Some(5..12) => {
                     out.extend_from_slice(console.focus(false));
                     out.extend_from_slice(console.focus(true));
                 }

@@ -17,7 +17,7 @@ fn push(drain: &Drain, rings: &[Ring<64>], source: usize, text: &str) {
 /// Whether the ring's producer hears that its line was cut.
 fn was_cut(drain: &Drain, source: usize) -> bool {
     let cut = drain.begin(source);
-    assert!(!drain.end(source));
+    assert!(!drain.end(source, false));
     cut
 }
 

@@ -168,10 +168,7 @@ impl World {
         assert!(bytes.len() <= MOST, "{} bytes from one call", bytes.len());
         let pushed = self.rings[number].push(bytes);
         assert!(pushed || !promised, "{} bytes are lost although there was room", bytes.len());
-        if pushed && !bytes.is_empty() {
-            self.drain.mark(number);
-        }
-        if self.drain.end(number) {
+        if self.drain.end(number, pushed && !bytes.is_empty()) {
             self.pump(number, 64);
         }
     }
