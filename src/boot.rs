@@ -16,6 +16,7 @@ use partita_model::plan::{self, Board, CpuEnable, Inputs, Movable, Plan, Planned
 
 use crate::core::Core;
 use crate::heap::Arena;
+use crate::kinds::Kind;
 use crate::layout::{self, PAGE};
 use crate::mmu::Stage1;
 use crate::muster::Stayed;
@@ -23,7 +24,8 @@ use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
 use crate::{
-    audit, board, cache, console, early, gic, heap, muster, pci, power, print, relocate, smmu, uart, weaken,
+    audit, board, cache, console, early, gic, heap, kinds, muster, pci, power, print, relocate, smmu, uart,
+    weaken,
 };
 
 type Refusal = Box<dyn core::error::Error>;
@@ -55,6 +57,13 @@ extern "C" fn boot_main(
             power::off()
         }
     }
+}
+
+/// The word in the firmware's /chosen bootargs by which EL2 says more.
+const VERBOSE: &str = "partita.verbose";
+
+fn is_verbose(firmware: &dtoolkit::model::DeviceTree) -> bool {
+    dt::bootargs(firmware).is_some_and(|words| words.split_whitespace().any(|word| word == VERBOSE))
 }
 
 /// Bytes of a flattened tree's header (Devicetree Specification, 5.2).
@@ -158,7 +167,7 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     }
     announce(&plan);
     let cores = prepare_all(&plan, &merged, &bundle, span, tables, uart.as_ref())?;
-    start_all(&plan, cores, tables)
+    start_all(&plan, cores, tables, is_verbose(&firmware))
 }
 
 fn is_used(plan: &Plan, name: &str) -> bool {
@@ -272,8 +281,9 @@ fn start_all(
     plan: &Plan,
     cores: Vec<(usize, &'static mut Core)>,
     tables: &mut Stage1,
+    verbose: bool,
 ) -> Result<&'static mut Core, Refusal> {
-    let here = MPIDR_EL1.get() & 0xff_00ff_ffff;
+    let here = MPIDR_EL1.get() & plan::MPIDR_AFFINITY;
     let owned = cores.iter().map(|(index, core)| Secondary {
         mpidr: plan.board.cpus[*index].mpidr,
         ttbr: core.stage1.root().0,
@@ -321,6 +331,10 @@ fn start_all(
             }
         }
     }
+    if own.is_some() {
+        kinds::report(Kind::of_this_core());
+    }
+    kinds::announce(&plan.board.cpus, verbose);
     console::start();
     smmu::start();
     if plan.uart_owner().is_some() {

@@ -9,15 +9,18 @@ use tock_registers::interfaces::Readable;
 
 use partita_abi::smccc;
 use partita_model::gic::{Block, Drained, ListRegisters, Mirror, REDIST_SIZE};
-use partita_model::lifecycle::exits::{Exits, Kind};
+use partita_model::lifecycle::exits::{self, Exits};
 use partita_model::lifecycle::{Cause, State};
+use partita_model::plan;
 use partita_model::psci::Start;
 use partita_model::smccc::Workaround;
+use partita_model::speculation::Guard;
 use partita_model::syndrome::inject::Features;
 
 use crate::audit::{self, Auditor, Verdict};
 use crate::gic::hw::Physical;
 use crate::gic::{self, KICK, Lrs};
+use crate::kinds::{self, Kind};
 use crate::mmu::Stage1;
 use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
@@ -79,6 +82,8 @@ pub struct Core {
     peer_count: u64,
     /// For registers that are mirrored.
     registers: Registers,
+    /// What vectors.S does on the way to Rust.
+    guard: Guard,
     /// The partition that owns this core.
     pub partition: &'static Partition,
     /// Which virtual CPU this core is,
@@ -122,6 +127,9 @@ impl Core {
     /// Offset of the address of the peers and of their number.
     pub const PEERS: usize = offset_of!(Core, peers);
 
+    /// Offset of what guards the way to Rust.
+    pub const GUARD: usize = offset_of!(Core, guard);
+
     /// Offset of what mirrored registers need.
     pub const REGISTERS: usize = offset_of!(Core, registers);
 
@@ -147,7 +155,7 @@ impl Core {
             ready: own.ready.as_ptr(),
             ready_count: 0,
             exits: &partition.status.exits[vcpu],
-            frames: gic::vectors().1,
+            frames: gic::vectors(false).1,
             sgis: Sgis {
                 itself: if vcpu < 16 { 1 << vcpu } else { u64::MAX },
                 block: core::ptr::from_ref(&blocks[vcpu]),
@@ -164,6 +172,7 @@ impl Core {
                 },
                 sgi_words: words(vcpu + 1),
             },
+            guard: Guard::default(),
             partition,
             vcpu,
             own,
@@ -187,22 +196,25 @@ impl Core {
     }
 
     /// Makes the calling core this one, and brings EL2's own registers to their state for good. What they hide from
-    /// the guest, the model's ID registers hide too.
-    fn adopt(&mut self) {
+    /// the guest, the model's ID registers hide too. Answers with what kind of core it is.
+    fn adopt(&mut self) -> Kind {
         self.features =
             Features::new(mrs!("id_aa64pfr0_el1"), mrs!("id_aa64pfr1_el1"), mrs!("id_aa64mmfr1_el1"));
-        self.view = View::of_this_core();
+        let kind = Kind::of_this_core();
+        self.view = View::new(&traps::host(), &kind.speculation);
+        self.guard = kind.speculation.guard();
         // SAFETY: the tables were made for this core and are in use already (boot.S); activating them again lets the
         // window be opened and closed. The registers are EL2's own controls over a guest that does not run yet.
         unsafe {
             self.stage1.activate();
             msr!("tpidr_el2", core::ptr::from_mut(self) as u64);
-            msr!("vbar_el2", gic::vectors().0 as u64);
+            msr!("vbar_el2", gic::vectors(self.guard.is_needed()).0 as u64);
             traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu);
         }
         barrier::isb(barrier::SY);
         gic::controller().init_core(self.own.seat, board::maintenance_intid());
         self.sgis.all_free = (1 << Lrs.count()) - 1;
+        kind
     }
 
     /// The physical interrupt controller, as this core's partition may use it.
@@ -225,7 +237,7 @@ impl Core {
     }
 
     /// Notes an exit.
-    pub fn count(&mut self, exit: Kind) {
+    pub fn count(&mut self, exit: exits::Kind) {
         self.exits.count(exit);
     }
 
@@ -318,14 +330,15 @@ impl Core {
 extern "C" fn core_main(core: *mut Core) -> ! {
     // SAFETY: boot.S passes the block that was made for this core.
     let core = unsafe { &mut *core };
-    core.adopt();
+    let kind = core.adopt();
     if let Err(fault) = audit::registers(core) {
-        log::error!("audit: core {:#x}: {fault}; nothing starts", MPIDR_EL1.get() & 0xff_00ff_ffff);
+        log::error!("audit: core {:#x}: {fault}; nothing starts", MPIDR_EL1.get() & plan::MPIDR_AFFINITY);
         power::off();
     }
     if core.begins {
         muster::go();
     } else {
+        kinds::report(kind);
         muster::report();
     }
     idle(core)

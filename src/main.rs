@@ -20,6 +20,7 @@ mod efi;
 mod el1;
 mod gic;
 mod heap;
+mod kinds;
 mod layout;
 mod life;
 mod mmu;

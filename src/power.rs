@@ -7,7 +7,7 @@ use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 use partita_abi::{psci, smccc};
 use partita_model::lifecycle::PARKED;
 use partita_model::plan::Conduit;
-use partita_model::smccc::Firmware;
+use partita_model::speculation::Firmware;
 
 use crate::clock::Deadline;
 use crate::{console, uart};

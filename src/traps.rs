@@ -8,10 +8,10 @@ use tock_registers::interfaces::{Readable, Writeable};
 use partita_model::idregs::controls::Controls;
 use partita_model::idregs::{Guest, Host};
 use partita_model::smccc::Mitigations;
+use partita_model::speculation::Speculation;
 use partita_model::weaken::{Guard, removed};
 
 use crate::gic::{Version, version};
-use crate::power;
 use crate::sysreg::{mrs, msr};
 
 macro_rules! id_registers {
@@ -49,11 +49,9 @@ pub struct View {
 }
 
 impl View {
-    /// Of the calling core.
-    pub fn of_this_core() -> Self {
-        let (host, firmware) = (host(), power::workarounds());
-        let mitigations = Mitigations::new(MIDR_EL1.get(), host.get(4, 0), host.get(4, 1), firmware);
-        Self { ids: Guest::new(&host, version() == Version::V3), mitigations }
+    /// Of a core with these.
+    pub fn new(host: &Host, speculation: &Speculation) -> Self {
+        Self { ids: Guest::new(host, version() == Version::V3), mitigations: Mitigations::new(speculation) }
     }
 }
 

@@ -1,11 +1,13 @@
 //! The exception vectors (vectors.S) and the exits that need no Rust (fast.S), with the layouts and numbers that they share
-//! with Rust.
+//! with Rust (macros.S).
 
 use core::arch::global_asm;
+use core::mem::offset_of;
 
 use partita_abi::{psci, smccc};
 use partita_model::gic::{Block, Mirror};
 use partita_model::lifecycle::exits::Kind;
+use partita_model::speculation;
 use partita_model::weaken::Guard;
 
 use crate::core::{Core, Peer};
@@ -18,7 +20,11 @@ const _: () = assert!(
     Mirror::SET_ENABLE.start.is_multiple_of(128) && Mirror::SET_ENABLE.end == Mirror::SET_ENABLE.start + 128
 );
 
+// `guard` loads both at once.
+const _: () = assert!(offset_of!(speculation::Guard, rounds) == offset_of!(speculation::Guard, firmware) + 4);
+
 global_asm!(
+    include_str!("macros.S"),
     include_str!("vectors.S"),
     include_str!("fast.S"),
     core_ready = const Core::READY,
@@ -28,6 +34,7 @@ global_asm!(
     core_sgis = const Core::SGIS,
     core_peers = const Core::PEERS,
     core_registers = const Core::REGISTERS,
+    core_guard = const Core::GUARD,
     mirror_known = const Mirror::KNOWN,
     set_enable = const Mirror::SET_ENABLE.start,
     peer_bits = const size_of::<Peer>().ilog2(),

@@ -155,16 +155,21 @@ pub fn interrupt_waits() -> bool {
     crate::sysreg::mrs!("isr_el1") & (1 << 7 | 1 << 6) != 0
 }
 
-/// The interrupt path of the vectors for it, and the two frames that it uses.
-pub fn vectors() -> (usize, [usize; 2]) {
+/// The vectors with the interrupt path for it, guarded on the way to Rust or not, and the two frames that they use.
+pub fn vectors(guarded: bool) -> (usize, [usize; 2]) {
     unsafe extern "C" {
         static vectors: u8;
+        static vectors_guarded: u8;
         static vectors_v2: u8;
+        static vectors_v2_guarded: u8;
     }
-    match version() {
-        Version::V2 => (core::ptr::addr_of!(vectors_v2) as usize, v2::frames()),
-        Version::V3 => (core::ptr::addr_of!(vectors) as usize, [0; 2]),
-    }
+    let (table, frames) = match (version(), guarded) {
+        (Version::V2, false) => (&raw const vectors_v2, v2::frames()),
+        (Version::V2, true) => (&raw const vectors_v2_guarded, v2::frames()),
+        (Version::V3, false) => (&raw const vectors, [0; 2]),
+        (Version::V3, true) => (&raw const vectors_guarded, [0; 2]),
+    };
+    (table as usize, frames)
 }
 
 /// A frame of registers that this core maps.

@@ -8,6 +8,7 @@ mod build;
 mod bundle;
 mod console;
 mod debugger;
+mod entry;
 mod firmware;
 mod machine;
 pub mod reach;

@@ -13,7 +13,7 @@ use object::{Endianness, Object, ObjectSection, ObjectSymbol, SectionKind, Symbo
 /// What an instruction does to the program counter (DDI 0487, C4.1.93: branches, exception generating and system
 /// instructions).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Flow {
+pub enum Flow {
     /// Goes on with the next one.
     Next,
     /// Goes there.
@@ -32,7 +32,8 @@ enum Flow {
     Trap,
 }
 
-fn flow(pc: u64, word: u32) -> Flow {
+/// What an instruction does.
+pub fn flow(pc: u64, word: u32) -> Flow {
     let offset = |low: u32, bits: u32| {
         let field = (word >> low) & ((1 << bits) - 1);
         let signed = i64::from((field << (32 - bits)) as i32 >> (32 - bits));
@@ -201,6 +202,24 @@ impl Image {
             }
         }
         Image { code, functions }
+    }
+
+    /// One of instructions alone.
+    #[cfg(test)]
+    pub fn of_words(words: impl Iterator<Item = (u64, u32)>) -> Image {
+        Image { code: words.collect(), functions: Vec::new() }
+    }
+
+    /// The instruction at an address.
+    pub fn word(&self, pc: u64) -> Option<u32> {
+        self.code.get(&pc).copied()
+    }
+
+    /// All of them, by their addresses.
+    pub fn words(&self) -> impl Iterator<Item = (u64, u32)> {
+        let mut all: Vec<(u64, u32)> = self.code.iter().map(|(pc, word)| (*pc, *word)).collect();
+        all.sort_unstable();
+        all.into_iter()
     }
 
     fn is_trap(&self, pc: u64) -> bool {

@@ -6,8 +6,10 @@ use std::collections::BTreeMap;
 use crate::{Machine, On, Outcome, build, native};
 
 const PLAN: &str = "tests/system/bench.dtso";
-/// `-cpu max` counts at 1 GHz.
+/// A core that counts at 1 GHz, and on which nothing guards the way to Rust.
 const CPU: &str = "max";
+/// One whose branch history is overwritten on the way to Rust, made to count as fast.
+const GUARDED: &str = "cortex-a72,cntfrq=1000000000";
 
 /// Instructions by row of the benchmark.
 pub type Figures = BTreeMap<String, u64>;
@@ -20,10 +22,23 @@ pub fn alone(on: On) -> Figures {
 
 /// The benchmark as the only partition.
 pub fn partition(on: On) -> Figures {
-    let outcome = Machine::run(on, PLAN).args(&["--cpu", CPU, "--icount"]).limit(120).to_end();
-    let mut figures = rows(&outcome, outcome.lines("bench"));
+    let mut figures = one_core(on, CPU);
     figures.extend(to_another(on));
     figures
+}
+
+/// The same without what several cores take part in, on a core that is guarded (model/src/speculation.rs); and by how much
+/// the guard makes the least that comes to Rust dearer.
+pub fn guarded(on: On) -> (Figures, u64) {
+    let (with, without) = (one_core(on, GUARDED), one_core(on, CPU));
+    let row = |figures: &Figures| figures["smccc-unknown-hvc"];
+    let guard = row(&with) - row(&without);
+    (with, guard)
+}
+
+fn one_core(on: On, cpu: &str) -> Figures {
+    let outcome = Machine::run(on, PLAN).args(&["--cpu", cpu, "--icount"]).limit(120).to_end();
+    rows(&outcome, outcome.lines("bench"))
 }
 
 /// The least of each row; what has no row is wrong.

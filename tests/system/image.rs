@@ -1,5 +1,5 @@
 //! The linked image, instruction by instruction: no exit of a guest can make EL2 panic, allocate, call through a pointer,
-//! or come to the end of its stack.
+//! or come to the end of its stack; and what a guest trained cannot steer it.
 
 use partita_tests::reach::Image;
 use partita_tests::{build_image, system_tests};
@@ -31,6 +31,10 @@ const FORBIDDEN: &[&str] = &[
 /// What an exit may have on its stack, of 16 KiB (src/layout.rs): the guard page is there for what is not known to be.
 const MOST_STACK: u64 = 0x2000;
 
+/// The vector tables, and whether they guard the way to Rust.
+const TABLES: [(&str, bool); 4] =
+    [("vectors", false), ("vectors_v2", false), ("vectors_guarded", true), ("vectors_v2_guarded", true)];
+
 /// Entries of a vector table (DDI 0487, D1.3.5).
 fn slots(table: u64) -> impl Iterator<Item = u64> {
     (0..16).map(move |slot| table + 0x80 * slot)
@@ -40,7 +44,7 @@ system_tests! {
     fn no_exit_panics_or_allocates(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
         let image = Image::new(&build_image());
         let entries: Vec<u64> =
-            ["vectors", "vectors_v2"].iter().flat_map(|table| slots(image.symbol(table))).collect();
+            TABLES.iter().map(|(table, _)| table).flat_map(|table| slots(image.symbol(table))).collect();
         let ends: Vec<&str> = ENDS.iter().map(|(name, _)| *name).collect();
         let reached = image.reach(&entries, &ends, FORBIDDEN);
         for ((finding, place), way) in &reached.findings {
@@ -61,5 +65,43 @@ system_tests! {
         for kind in ["panicking", "GlobalAlloc"] {
             assert!(boot.findings.keys().any(|(_, place)| place.contains(kind)), "boot_main reaches {kind}");
         }
+    }
+
+    /// From an exit to its answer without Rust there is no indirect branch; with a guard, none to the end of the guard.
+    fn nothing_steers_an_exit(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
+        let image = Image::new(&build_image());
+        for (table, guarded) in TABLES {
+            // The lower level's slots: the others are faults of EL2's own.
+            for (number, slot) in slots(image.symbol(table)).enumerate().skip(8) {
+                let paths = image.paths(slot);
+                let what = format!("{table}, slot {number}: {paths:x?}");
+                assert!(paths.others.is_empty(), "an indirect branch: {what}");
+                assert_eq!(paths.guards.is_empty(), !guarded, "a guard: {what}");
+                // All of Rust is behind the guard where there is one, and called straight where there is none.
+                assert_eq!(paths.calls.is_empty(), guarded, "calls: {what}");
+                // Calls, interrupts and aborts have an answer without Rust.
+                assert_eq!(paths.returns.is_empty(), number > 10, "a return: {what}");
+            }
+        }
+    }
+
+    fn a_barrier_is_behind_each_return(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
+        let (all, bare) = Image::new(&build_image()).returns();
+        assert!(all.len() > 10, "{} returns", all.len());
+        assert!(bare.is_empty(), "no barrier behind the ERET at {bare:x?}");
+    }
+
+    /// The number of a virtual CPU, which a guest makes up, names nothing beyond the table where its bounds check is predicted
+    /// wrongly.
+    fn a_number_of_the_guests_is_clamped(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
+        let image = Image::new(&build_image());
+        for path in ["sgi_to_another", "sgi_to_another_guarded"] {
+            assert!(image.clamps(image.symbol(path)), "{path} has no clamp");
+        }
+    }
+
+    fn no_sequence_of_erratum_843419(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
+        let found = Image::new(&build_image()).adrp_at_page_ends();
+        assert!(found.is_empty(), "docs/errata.md, Cortex-A53: {found:x?}");
     }
 }

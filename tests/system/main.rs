@@ -7,6 +7,7 @@ mod audit;
 mod bad;
 mod card;
 mod console;
+mod cores;
 mod demo;
 mod dma;
 mod foreign;
@@ -31,6 +32,7 @@ const TABLE: &[&[Test]] = &[
     bad::TESTS,
     card::TESTS,
     console::TESTS,
+    cores::TESTS,
     demo::TESTS,
     dma::TESTS,
     foreign::TESTS,

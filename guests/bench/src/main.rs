@@ -41,6 +41,8 @@ const ISENABLER0: u64 = 0x100;
 /// PSCI_VERSION and SMCCC_VERSION.
 const PSCI_VERSION: u64 = 0x8400_0000;
 const SMCCC_VERSION: u64 = 0x8000_0000;
+/// SMCCC_ARCH_SOC_ID, which is not offered: the least that comes as far as Rust.
+const SMCCC_SOC_ID: u64 = 0x8000_0002;
 
 /// What [`turns`] is about.
 static SPI: AtomicU32 = AtomicU32::new(0);
@@ -110,6 +112,7 @@ fn main(machine: &'static Machine) {
         if !psci::by_smc() || args::get(machine.bootargs, "hypervisor").is_some() {
             row("psci-version-hvc", &|| measure_hvc(PSCI_VERSION));
             row("smccc-version-hvc", &|| measure_hvc(SMCCC_VERSION));
+            row("smccc-unknown-hvc", &|| measure_hvc(SMCCC_SOC_ID));
         }
         row("gicd-read", &|| measure_load(machine.gicd + GICD_TYPER));
         let isenabler = gic::private_frame(0) + ISENABLER0;

@@ -15,7 +15,7 @@ use crate::addr::{PAGE, Pa, PaSpan};
 use crate::dt::{Index, Registers, cells, compatible, number, okay, text, value};
 
 /// The affinity fields of MPIDR_EL1 (DDI 0487, D19.2.106): bits 39..32 and 23..0.
-pub(super) const AFFINITY: u64 = 0xff_00ff_ffff;
+pub const MPIDR_AFFINITY: u64 = 0xff_00ff_ffff;
 
 impl Board {
     /// Reads the board from a tree. `ram`, unless empty, replaces what the tree says of RAM; `occupied` adds to what
@@ -139,7 +139,7 @@ fn cpus(index: &Index<'_>, psci: bool) -> Result<Vec<Cpu>, PlanError> {
         let mpidr = reg
             .and_then(|reg| number(&reg))
             .ok_or_else(|| malformed("reg", "the core's affinity in one or two cells"))?
-            & AFFINITY;
+            & MPIDR_AFFINITY;
         if let Some(other) = cpus.iter().find(|other| other.mpidr == mpidr) {
             return Err(PlanError::property(
                 index.path(number_of_node),

@@ -24,6 +24,7 @@ pub mod testing;
 mod types;
 pub mod vocabulary;
 
+pub use board::MPIDR_AFFINITY;
 pub use error::{ErrorKind, PlanError, SharedStream};
 pub use gic::interface_pages;
 pub use own_tree::TreeFault;

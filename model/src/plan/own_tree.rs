@@ -11,7 +11,7 @@ use core::fmt;
 
 use dtoolkit::Node;
 
-use super::board::AFFINITY;
+use super::board::MPIDR_AFFINITY;
 use super::place::{List, join};
 use super::{Board, Console, Gic, Memory, gic, ram};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan, Span};
@@ -115,7 +115,7 @@ fn cores(index: &Index<'_>, count: usize) -> Result<(), TreeFault> {
         let reg = value(entry.node, "reg").and_then(cells).filter(|reg| reg.len() == address);
         let core = reg.filter(|reg| !reg.is_empty()).and_then(|reg| number(&reg)).ok_or_else(|| {
             TreeFault::Malformed(path(), "reg", "the core's number in #address-cells cells of /cpus")
-        })? & AFFINITY;
+        })? & MPIDR_AFFINITY;
         if core >= count as u64 {
             return Err(TreeFault::Core(path(), core, count));
         }

@@ -11,6 +11,7 @@ use partita_abi::psci::NOT_SUPPORTED;
 use partita_abi::smccc as id;
 
 use crate::psci::Psci;
+use crate::speculation::{Cure, Speculation};
 use crate::weaken::{Guard, removed};
 
 /// What to do with a call.
@@ -29,12 +30,16 @@ pub enum Route {
     },
 }
 
-/// Whether the core a guest runs on needs a workaround.
+/// Whether the core a guest runs on needs a workaround, and who performs it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Workaround {
-    /// It is affected, or nobody knows, and firmware has no call for it.
+    /// It is affected, or nobody knows, and there is none.
     #[default]
     Unavailable,
+    /// EL2 does it at every entry that comes as far as this one (speculation.rs, [`Guard`]), so it is done by now.
+    ///
+    /// [`Guard`]: crate::speculation::Guard
+    AtEntry,
     /// It needs the call, and firmware has it.
     Firmware,
     /// It does not need it; the call does nothing.
@@ -48,56 +53,33 @@ pub struct Mitigations {
     pub branch_predictor: Workaround,
     /// SMCCC_ARCH_WORKAROUND_2: store bypass (variant 4).
     pub store_bypass: Workaround,
-    /// SMCCC_ARCH_WORKAROUND_3: branch history (Spectre-BHB).
+    /// SMCCC_ARCH_WORKAROUND_3: branch history (Spectre-BHB), and the branch predictor with it.
     pub branch_history: Workaround,
 }
 
-/// What firmware answered to SMCCC_ARCH_FEATURES for the three workarounds, on this core; NOT_SUPPORTED where there
-/// is no firmware to ask (SMCCC before 1.1 included).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Firmware {
-    /// For SMCCC_ARCH_WORKAROUND_1.
-    pub workaround_1: i32,
-    /// For SMCCC_ARCH_WORKAROUND_2.
-    pub workaround_2: i32,
-    /// For SMCCC_ARCH_WORKAROUND_3.
-    pub workaround_3: i32,
-}
-
-impl Firmware {
-    /// No firmware, or none that can be asked.
-    pub const NONE: Self =
-        Self { workaround_1: NOT_SUPPORTED, workaround_2: NOT_SUPPORTED, workaround_3: NOT_SUPPORTED };
-}
-
-/// In-order cores of Arm's that speculate too little for variant 2, 4 and BHB (Arm's "Speculative Processor
-/// Vulnerability" list): part numbers of Cortex-A34, A53, A35, A55, A510, A520.
-const IN_ORDER: [u64; 6] = [0xd02, 0xd03, 0xd04, 0xd05, 0xd46, 0xd80];
-
 impl Mitigations {
-    /// Judges a core by MIDR_EL1, ID_AA64PFR0_EL1, ID_AA64PFR1_EL1 and what firmware says.
+    /// What a guest on a core like this is told.
     #[must_use]
-    pub fn new(midr: u64, pfr0: u64, pfr1: u64, firmware: Firmware) -> Self {
-        let in_order = midr >> 24 & 0xff == 0x41 && IN_ORDER.contains(&(midr >> 4 & 0xfff));
-        let csv2 = pfr0 >> 56 & 0xf;
-        // FEAT_SSBS: the guest turns the bypass off by itself, PSTATE.SSBS, and needs no call.
-        let ssbs = pfr1 >> 4 & 0xf != 0;
-        let judge = |immune: bool, answer: i32| match answer {
-            _ if immune => Workaround::NotNeeded,
-            0 => Workaround::Firmware,
-            // 1: this core does not need it (DEN 0028); -2: no core does (WORKAROUND_2 only).
-            1 | -2 => Workaround::NotNeeded,
-            _ => Workaround::Unavailable,
-        };
-        let store_bypass = match judge(in_order, firmware.workaround_2) {
-            Workaround::Firmware if ssbs => Workaround::Unavailable,
-            other => other,
+    pub fn new(core: &Speculation) -> Self {
+        let at_entry = |cure| match cure {
+            Cure::NotNeeded => Workaround::NotNeeded,
+            Cure::Firmware | Cure::Loop(_) | Cure::Clear => Workaround::AtEntry,
+            Cure::None | Cure::Ssbs => Workaround::Unavailable,
         };
         Self {
-            branch_predictor: judge(in_order || csv2 >= 1, firmware.workaround_1),
-            store_bypass,
-            // FEAT_CSV2_3: branch history does not cross contexts.
-            branch_history: judge(in_order || csv2 >= 3, firmware.workaround_3),
+            branch_predictor: at_entry(core.targets),
+            store_bypass: match core.stores {
+                Cure::NotNeeded => Workaround::NotNeeded,
+                Cure::Firmware => Workaround::Firmware,
+                // FEAT_SSBS: the guest turns the bypass off by itself, PSTATE.SSBS, and needs no call.
+                _ => Workaround::Unavailable,
+            },
+            branch_history: match (at_entry(core.targets), at_entry(core.history)) {
+                // It is made in WORKAROUND_1's place and does what both do (DEN 0028): it promises no more than both.
+                (Workaround::Unavailable, _) => Workaround::Unavailable,
+                (Workaround::AtEntry, Workaround::NotNeeded) => Workaround::AtEntry,
+                (_, history) => history,
+            },
         }
     }
 
@@ -113,7 +95,7 @@ impl Mitigations {
     /// SMCCC_ARCH_FEATURES (DEN 0028).
     fn features(&self, function: u32) -> i64 {
         match (function, self.of(function)) {
-            (id::VERSION | id::ARCH_FEATURES, _) | (_, Some(Workaround::Firmware)) => 0,
+            (id::VERSION | id::ARCH_FEATURES, _) | (_, Some(Workaround::Firmware | Workaround::AtEntry)) => 0,
             // WORKAROUND_2 says NOT_REQUIRED by another number than 1 and 3 do.
             (id::ARCH_WORKAROUND_2, Some(Workaround::NotNeeded)) => -2,
             (_, Some(Workaround::NotNeeded)) => 1,
@@ -152,11 +134,8 @@ pub fn route(immediate: u16, x0: u64, x1: u64, mitigations: &Mitigations) -> Rou
         }
         _ => match mitigations.of(function) {
             // WORKAROUND_2 takes a switch, 0 or 1; nothing else of the guest's goes to firmware.
-            Some(Workaround::Firmware) if function == id::ARCH_WORKAROUND_2 => {
-                Route::Firmware { function, argument: u64::from(x1 as u32 != 0) }
-            }
-            Some(Workaround::Firmware) => Route::Firmware { function, argument: 0 },
-            Some(Workaround::NotNeeded) => answer(0),
+            Some(Workaround::Firmware) => Route::Firmware { function, argument: u64::from(x1 as u32 != 0) },
+            Some(Workaround::NotNeeded | Workaround::AtEntry) => answer(0),
             _ => answer(i64::from(NOT_SUPPORTED)),
         },
     }

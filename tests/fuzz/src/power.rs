@@ -5,9 +5,12 @@
 
 use partita_abi::{psci as id, smccc};
 use partita_model::addr::Ipa;
+use partita_model::idregs::Host;
 use partita_model::lifecycle::{Cause, Lifecycle, State};
+use partita_model::midr::Midr;
 use partita_model::psci::{Outcome, Power, Psci, Start};
-use partita_model::smccc::{Firmware, Mitigations, Route, Workaround, route};
+use partita_model::smccc::{Mitigations, Route, Workaround, route};
+use partita_model::speculation::{Firmware, Speculation};
 
 use crate::input::Input;
 
@@ -82,7 +85,16 @@ pub fn run(data: &[u8]) {
         workaround_3: firmware(answers >> 4),
     };
     let midr = 0x410f_0000 | u64::from(input.u16());
-    let mitigations = Mitigations::new(midr, input.u64(), input.u64(), firmware);
+    let (pfr0, pfr1) = (input.u64(), input.u64());
+    let host = Host::read(|crm, op2| match (crm, op2) {
+        (4, 0) => pfr0,
+        (4, 1) => pfr1,
+        // ECBHB and CLRBHB, from the same words.
+        (7, 1) => pfr0 << 16,
+        (6, 2) => pfr1 << 16,
+        _ => 0,
+    });
+    let mitigations = Mitigations::new(&Speculation::of(Midr(midr), &host, firmware));
     let mut world = World {
         psci: Psci::new(vcpus),
         life: Lifecycle::new(),
@@ -156,14 +168,10 @@ impl World {
                 assert!(ours || fixed.contains(&values[0]) && values[1..] == [0; 3], "{values:x?}");
             }
             Route::Firmware { function: called, argument } => {
-                let known = match function {
-                    smccc::ARCH_WORKAROUND_1 => self.mitigations.branch_predictor,
-                    smccc::ARCH_WORKAROUND_2 => self.mitigations.store_bypass,
-                    smccc::ARCH_WORKAROUND_3 => self.mitigations.branch_history,
-                    _ => panic!("firmware is called for {function:#x}"),
-                };
-                assert!(immediate == 0 && called == function && known == Workaround::Firmware);
-                assert!(argument <= 1 && (argument == 0 || function == smccc::ARCH_WORKAROUND_2));
+                // The others are done by then (speculation.rs).
+                assert!(function == smccc::ARCH_WORKAROUND_2, "firmware is called for {function:#x}");
+                assert!(self.mitigations.store_bypass == Workaround::Firmware);
+                assert!(immediate == 0 && called == function && argument <= 1);
             }
         }
     }
