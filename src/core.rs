@@ -209,7 +209,8 @@ impl Core {
             self.stage1.activate();
             msr!("tpidr_el2", core::ptr::from_mut(self) as u64);
             msr!("vbar_el2", gic::vectors(self.guard.is_needed()).0 as u64);
-            traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu);
+            let alone = self.partition.vcpus.len() == 1;
+            traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu, alone);
         }
         barrier::isb(barrier::SY);
         gic::controller().init_core(self.own.seat, board::maintenance_intid());

@@ -75,14 +75,15 @@ pub fn pa_bits() -> u32 {
     }
 }
 
-/// Sets EL2's controls over this core's guest.
+/// Sets EL2's controls over this core's guest, which is its partition's only one if it is `alone`.
 ///
 /// # Safety
 /// The stage 2 that `vttbr` and `vtcr` name is complete, and no guest runs on this core.
-pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
+pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize, alone: bool) {
     let host = host();
     let counters = if host.has_pmu() { (mrs!("pmcr_el0") >> 11 & 0x1f) as u8 } else { 0 };
     let controls = Controls::new(&host, counters);
+    let controls = if alone { controls.alone(&host) } else { controls };
     // SAFETY: as the caller promises. Registers of optional features are written only where the feature is.
     unsafe {
         msr!("vtcr_el2", vtcr);
@@ -90,6 +91,7 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
         msr!("vpidr_el2", MIDR_EL1.get());
         // Bit 31 is RES1; U = 0: part of a multiprocessor; Aff0 = virtual CPU.
         msr!("vmpidr_el2", 1 << 31 | vcpu as u64);
+        quiet(&controls);
         msr!("cptr_el2", controls.cptr);
         // The OS lock, set by a cold reset, and the double lock are EL2's and stay open (MDCR_EL2.TDOSA).
         msr!("oslar_el1", 0);
@@ -110,12 +112,26 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
             msr!("s3_4_c3_c1_4", 0);
             msr!("s3_4_c3_c1_5", 0);
         }
+        if controls.fine_grained_2 {
+            msr!("s3_4_c3_c1_0", 0);
+            msr!("s3_4_c3_c1_1", 0);
+            msr!("s3_4_c3_c1_2", 0);
+            msr!("s3_4_c3_c1_3", 0);
+            msr!("s3_4_c3_c1_7", 0);
+        }
         if host.field(4, 0, 28) != 0 {
             // VSESR_EL2 (FEAT_RAS): the syndrome of a virtual SError, UNKNOWN out of reset.
             msr!("s3_4_c5_c2_3", 0);
         }
         if let Some(value) = controls.mpam2 {
             msr!("s3_4_c10_c5_0", value);
+            // What EL1 and EL0 count as: MPAM1_EL1, MPAM0_EL1.
+            msr!("s3_0_c10_c5_0", 0);
+            msr!("s3_0_c10_c5_1", 0);
+            // MPAMIDR_EL1.HAS_HCR: MPAMHCR_EL2, no virtual numbers, and MPAMIDR_EL1 traps.
+            if mrs!("s3_0_c10_c4_4") & 1 << 17 != 0 {
+                msr!("s3_4_c10_c4_0", 1 << 31);
+            }
         }
         asm!("isb", options(nostack, preserves_flags));
         if let Some(value) = controls.zcr {
@@ -123,5 +139,46 @@ pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize) {
         }
         msr!("hcr_el2", controls.hcr);
         asm!("isb", "tlbi vmalls12e1", "dsb nsh", "isb", options(nostack, preserves_flags));
+    }
+}
+
+/// Turns off what firmware may have left recording, and what changes the meaning of vector instructions.
+///
+/// # Safety
+/// No guest runs on this core. CPTR_EL2 is written after this.
+unsafe fn quiet(controls: &Controls) {
+    let recorders = &controls.recorders;
+    // SAFETY: as the caller promises. Each exists where `controls` says so, and firmware that shows a feature lets EL2
+    // control it (Linux, Documentation/arch/arm64/booting.rst). A buffer that EL3 owns is EL3's (PMBIDR_EL1.P, TRBIDR_EL1.P).
+    unsafe {
+        if recorders.counters {
+            msr!("pmcntenclr_el0", u64::from(u32::MAX));
+            msr!("pmintenclr_el1", u64::from(u32::MAX));
+        }
+        if recorders.profiling && mrs!("s3_0_c9_c10_7") & 1 << 4 == 0 {
+            // PMSCR_EL2, PMBLIMITR_EL1.
+            msr!("s3_4_c9_c9_0", 0);
+            msr!("s3_0_c9_c10_0", 0);
+        }
+        if recorders.trace_filter {
+            // TRFCR_EL2, TRFCR_EL1.
+            msr!("s3_4_c1_c2_1", 0);
+            msr!("s3_0_c1_c2_1", 0);
+        }
+        if recorders.trace_buffer && mrs!("s3_0_c9_c11_7") & 1 << 4 == 0 {
+            // TRBLIMITR_EL1.
+            msr!("s3_0_c9_c11_0", 0);
+        }
+        if recorders.branches {
+            // BRBCR_EL2, BRBCR_EL1.
+            msr!("s2_4_c9_c0_0", 0);
+            msr!("s2_1_c9_c0_0", 0);
+        }
+        if recorders.matrices {
+            // SVCR, which CPTR_EL2.TSM (bit 12) traps at EL2 too.
+            msr!("cptr_el2", controls.cptr & !(1 << 12));
+            asm!("isb", options(nostack, preserves_flags));
+            msr!("s3_3_c4_c2_2", 0);
+        }
     }
 }

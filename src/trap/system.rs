@@ -1,5 +1,7 @@
 //! Trapped system registers and instructions.
 
+use core::arch::asm;
+
 use partita_model::gic::SgiRegister;
 use partita_model::syndrome::inject::Exception;
 use partita_model::syndrome::{Encoding, SysAccess};
@@ -31,6 +33,7 @@ pub fn access(core: &mut Core, frame: &mut Frame, access: &SysAccess) {
         Action::Ignore => {}
         Action::Undefined => return inject::exception(core, Exception::Undefined),
         Action::Sgi(register) => send(core, frame.get(access.rt), register),
+        Action::Local(instruction) => maintain(instruction, frame.get(access.rt)),
         Action::SetWay(_) => setway::operate(core, frame.get(access.rt)),
     }
     skip();
@@ -53,4 +56,33 @@ fn send(core: &mut Core, value: u64, register: sysreg::SgiRegister) {
     };
     let targets = core.partition.sgi.send(core.vcpu, value, register);
     core.notify(targets);
+}
+
+macro_rules! execute {
+    ($wanted:expr, $operand:expr; $(($n:literal, $m:literal): $($op2:literal)*),*) => {
+        match ($wanted.crn, $wanted.crm, $wanted.op2) {
+            $($(($n, $m, $op2) => asm!(
+                concat!("sys #0, C", $n, ", C", $m, ", #", $op2, ", {}"),
+                in(reg) $operand, options(nostack, preserves_flags)
+            ),)*)*
+            _ => {}
+        }
+    };
+}
+
+/// Maintenance of this core's TLB for EL1, by the partition's VMID (VTTBR_EL2; DDI 0487, D8.17), or of its instruction cache.
+/// What the guest does next is ordered after it by the DSB that the guest has to execute.
+fn maintain(instruction: Encoding, operand: u64) {
+    // SAFETY: drops translations of this core's guest, or instructions, which are made again from its tables and memory. The
+    // instruction exists: its form for more cores trapped.
+    unsafe {
+        match (instruction.crn, instruction.op2) {
+            // IC IALLU and VMALLE1, which take no operand.
+            (7, _) => asm!("ic iallu", options(nostack, preserves_flags)),
+            (8, 0) => asm!("sys #0, C8, C7, #0", options(nostack, preserves_flags)),
+            (9, 0) => asm!("sys #0, C9, C7, #0", options(nostack, preserves_flags)),
+            _ => execute!(instruction, operand;
+                (8, 7): 1 2 3 5 7, (8, 6): 1 3 5 7, (9, 7): 1 2 3 5 7, (9, 6): 1 3 5 7),
+        }
+    }
 }

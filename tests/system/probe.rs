@@ -116,6 +116,22 @@ system_tests! {
         left_nothing(on, "max");
     }
 
+    /// A partition of one core has its maintenance for itself: each of the 40 forms of TLBI and IC IALLUIS come to the
+    /// hypervisor, which sends none of them out. With two cores they go out as they are.
+    fn maintenance_of_one_core_stays_there(on)
+        [virt_gicv3: run, virt_gicv2: OTHER_CORE, raspi4b: "its cores have no FEAT_EVT"]
+    {
+        let trapped = |plan| {
+            let changes = [("mem=16384", "test=maintenance-for-all-cores"), ("reports=5", "reports=1")];
+            let outcome = Machine::run_changed(on, plan, &changes).args(&["--cpu", "max"]).to_end();
+            outcome.check(outcome.lines("probe").contains(&"probe: maintenance-for-all-cores ok"), "each form works");
+            let exits = outcome.summary("probe").split_once(" sysreg=").and_then(|(_, rest)| rest.split(' ').next());
+            exits.and_then(|count| count.parse::<u64>().ok()).unwrap_or_else(|| outcome.fail("exits by kind"))
+        };
+        let (one, two) = (trapped("tests/system/probe-1.dtso"), trapped("tests/system/probe-2.dtso"));
+        assert!(one >= two + 41, "{one} traps of system registers with one core, {two} with two");
+    }
+
     /// A partition whose cores do nothing but exit to the hypervisor: the neighbour's ticks come all the
     /// same.
     fn hog(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {

@@ -23,6 +23,7 @@ unsafe extern "C" {
     fn measure_smc(function: u64) -> u64;
     fn measure_load(address: u64) -> u64;
     fn measure_store(address: u64, value: u64) -> u64;
+    fn measure_tlbi(page: u64) -> u64;
     fn measure_sgi_v3(value: u64, flag: *const AtomicU32) -> u64;
     fn measure_sgi_v2(value: u64, flag: *const AtomicU32, sgir: u64) -> u64;
     fn measure_timer(ahead: u64, gicc: u64) -> u64;
@@ -122,6 +123,8 @@ fn main(machine: &'static Machine) {
             gic::enable(machine.physical_timer, false);
             measure_store(isenabler, 1 << SGI | 1 << machine.physical_timer)
         });
+        // TLB maintenance for all cores, of an address that nobody uses.
+        row("tlbi-for-all-cores", &|| measure_tlbi(1 << 35 >> 12));
         gic::enable(machine.virtual_timer, true);
         row("timer-latency", &|| measure_timer(10_000, gic::gicc()));
         cpu::unmask_interrupts();

@@ -20,6 +20,7 @@
 	measured measure_smc, smc #0
 	measured measure_load, ldr w1, [x0]
 	measured measure_store, str w1, [x0]
+	measured measure_tlbi, tlbi vae1is, x0
 
 // measure_sgi(value, &flag): to this core, from the write of ICC_SGI1R_EL1 to the handler's having come and gone.
 	.global	measure_sgi_v3

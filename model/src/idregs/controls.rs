@@ -27,8 +27,29 @@ pub struct Controls {
     /// Whether HFGRTR_EL2, HFGWTR_EL2, HFGITR_EL2, HDFGRTR_EL2 and HDFGWTR_EL2 exist (FEAT_FGT); zero in all of them
     /// traps what has an enable bit there (TPIDR2, permission overlays, ...) and leaves the rest to the controls here.
     pub fine_grained: bool,
+    /// The same for the second set of them (FEAT_FGT2): HFGRTR2_EL2, HFGWTR2_EL2, HFGITR2_EL2, HDFGRTR2_EL2, HDFGWTR2_EL2.
+    pub fine_grained_2: bool,
+    /// What could go on recording while a guest runs, and is turned off.
+    pub recorders: Recorders,
     /// MPAM2_EL2 (FEAT_MPAM): both MPAM registers of EL1 trap, and EL2 keeps the default partition.
     pub mpam2: Option<u64>,
+}
+
+/// What records what a core does, where there is such: firmware may have left it on, and nobody may use it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Recorders {
+    /// Performance monitors (FEAT_PMUv3), whose counters could overflow into an interrupt.
+    pub counters: bool,
+    /// Statistical profiling (FEAT_SPE), which writes to memory by EL2's translation (MDCR_EL2.E2PB = 00).
+    pub profiling: bool,
+    /// The trace buffer (FEAT_TRBE), likewise (E2TB = 00).
+    pub trace_buffer: bool,
+    /// The trace filter (FEAT_TRF): what is traced at all.
+    pub trace_filter: bool,
+    /// Branch records (FEAT_BRBE).
+    pub branches: bool,
+    /// Streaming mode and ZA (FEAT_SME), which change what vector instructions do.
+    pub matrices: bool,
 }
 
 /// MDCR_EL2 bits, set on every core that has what they are about.
@@ -44,6 +65,10 @@ mod mdcr {
     pub const TDRA: u64 = 1 << 11;
     /// Statistical profiling.
     pub const TPMS: u64 = 1 << 14;
+    /// Events are not counted at EL2 (FEAT_PMUv3p1),
+    pub const HPMD: u64 = 1 << 17;
+    /// nor cycles (FEAT_PMUv3p5).
+    pub const HCCD: u64 = 1 << 23;
     /// Trace filter.
     pub const TTRF: u64 = 1 << 19;
     /// The debugger's communication channel (FEAT_FGT).
@@ -86,6 +111,10 @@ mod hcr {
     pub const APK_API: u64 = 3 << 40;
     /// SCXTNUM works (FEAT_CSV2_2).
     pub const EN_SCXT: u64 = 1 << 53;
+    /// IC IALLUIS (FEAT_EVT, ID_AA64MMFR2_EL1.EVT from 1 on).
+    pub const TICAB: u64 = 1 << 50;
+    /// TLB maintenance for the inner and the outer shareable domain (EVT = 2).
+    pub const TTLB: u64 = 1 << 54 | 1 << 55;
     /// GMID_EL1 (FEAT_MTE2).
     pub const TID5: u64 = 1 << 58;
 }
@@ -100,6 +129,7 @@ impl Controls {
         let has = |crm, op2, shift| host.field(crm, op2, shift) != 0;
         let when = |condition: bool, bits: u64| if condition { bits } else { 0 };
         let sve = host.has_sve();
+        let pmu = if host.has_pmu() { host.field(5, 0, 8) } else { 0 };
         weakened(Self {
             hcr: hcr::VM
                 | hcr::SWIO
@@ -134,6 +164,8 @@ impl Controls {
                 | mdcr::TPMCR
                 | mdcr::TDOSA
                 | mdcr::TDRA
+                | when(pmu >= 4, mdcr::HPMD)
+                | when(pmu >= 6, mdcr::HCCD)
                 | when(has(5, 0, 32), mdcr::TPMS)
                 | when(has(5, 0, 40), mdcr::TTRF)
                 | when(has(7, 0, 56), mdcr::TDCC),
@@ -144,8 +176,30 @@ impl Controls {
             // LEN: as great as can be asked; the core takes what it has.
             zcr: sve.then_some(0xf),
             fine_grained: has(7, 0, 56),
+            fine_grained_2: host.field(7, 0, 56) >= 2,
+            recorders: Recorders {
+                counters: host.has_pmu(),
+                profiling: has(5, 0, 32),
+                trace_buffer: has(5, 0, 44),
+                trace_filter: has(5, 0, 40),
+                branches: has(5, 0, 52),
+                matrices: has(4, 1, 24),
+            },
             // TRAPMPAM0EL1 and TRAPMPAM1EL1 (49, 48).
             mpam2: (has(4, 0, 40) || has(4, 1, 16)).then_some(3 << 48),
         })
+    }
+
+    /// The same for a partition of one core: no other core has translations or instructions of its guest's, so maintenance
+    /// need not go out to all of them, where each would have to stop for it and, at IC IALLUIS, lose what it has fetched. It
+    /// traps where that can be had (FEAT_EVT), and is done here ([`crate::sysreg::Action::Local`]).
+    #[must_use]
+    pub fn alone(mut self, host: &Host) -> Self {
+        self.hcr |= match host.field(7, 2, 56) {
+            0 => 0,
+            1 => hcr::TICAB,
+            _ => hcr::TICAB | hcr::TTLB,
+        };
+        self
     }
 }

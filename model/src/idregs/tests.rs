@@ -1,4 +1,4 @@
-use super::controls::Controls;
+use super::controls::{Controls, Recorders};
 use super::*;
 use proptest::prelude::*;
 
@@ -198,6 +198,51 @@ fn what_a_guest_leaves_behind() {
     // CSV2 is 1, and CSV2_frac 0.
     assert_eq!(Kept::of(&self::v1()), v1);
     assert_eq!(Kept::of(&max()), Kept { software_context: true, ..v1 });
+}
+
+#[test]
+fn a_partition_of_one_core_keeps_its_maintenance() {
+    let with = |evt: u64| Host::read(|crm, op2| if (crm, op2) == (7, 2) { evt << 56 } else { 0 });
+    let all = [max(), a72(), with(0), with(1), with(2), with(3)];
+    // TICAB (50), TTLBIS and TTLBOS (54, 55).
+    let bits = all.each_ref().map(|host| {
+        let several = Controls::new(host, 6).hcr;
+        assert_eq!(several & 0x31 << 50, 0);
+        Controls::new(host, 6).alone(host).hcr ^ several
+    });
+    assert_eq!(bits.map(|bits| bits >> 50), [0x31, 0, 0, 1, 0x31, 0x31]);
+}
+
+#[test]
+fn nothing_records_and_nothing_counts() {
+    let with = |dfr0: u64| {
+        let host = Host::read(|crm, op2| if (crm, op2) == (5, 0) { dfr0 } else { 0 });
+        Controls::new(&host, 6)
+    };
+    // HPMD with PMUv3 of Armv8.1, HCCD of Armv8.5; a PMU of somebody else's has neither.
+    let quiet = |version: u64| with(version << 8).mdcr & (1 << 17 | 1 << 23);
+    assert_eq!((quiet(1), quiet(4), quiet(6), quiet(0xf)), (0, 1 << 17, 1 << 17 | 1 << 23, 0));
+    // TPM and TPMCR always, the enable bits never: E2PB, TDE, TDA, HPME, E2TB, MTPME, EnSPM, EBWE.
+    for dfr0 in [0, u64::MAX, 0x1111_1111_1111_1111, max().get(5, 0)] {
+        let mdcr = with(dfr0).mdcr;
+        assert_eq!(mdcr & 3 << 5, 3 << 5);
+        assert_eq!(mdcr & (3 << 12 | 1 << 8 | 1 << 9 | 1 << 7 | 3 << 24 | 1 << 28 | 1 << 15 | 1 << 43), 0);
+    }
+    assert_eq!(Controls::new(&a72(), 6).recorders, Recorders { counters: true, ..Recorders::default() });
+    assert_eq!(with(0xf00).recorders, Recorders::default());
+    let all = Recorders {
+        counters: false,
+        profiling: true,
+        trace_buffer: true,
+        trace_filter: true,
+        branches: true,
+        matrices: false,
+    };
+    assert_eq!(with(0x0010_1101_0000_0000).recorders, all);
+    assert!(Controls::new(&max(), 6).recorders.matrices);
+    assert!(!Controls::new(&max(), 6).fine_grained_2);
+    let fgt2 = Host::read(|crm, op2| if (crm, op2) == (7, 0) { 2 << 56 } else { 0 });
+    assert!(Controls::new(&fgt2, 6).fine_grained_2);
 }
 
 proptest! {

@@ -23,6 +23,9 @@ pub enum Action {
     Sgi(SgiRegister),
     /// Do to the partition's memory, by address, what the guest asked for one set and way.
     SetWay(SetWay),
+    /// Execute this maintenance instruction: what the guest asked of all cores, for its own core only. Its operand is the
+    /// guest's, its VMID is the partition's in any case.
+    Local(Encoding),
 }
 
 /// The registers that generate SGIs (IHI 0069, ICC_SGI*R_EL1). They trap while HCR_EL2.IMO or FMO is set.
@@ -104,12 +107,31 @@ fn has_gic(ids: &Guest) -> bool {
     ids.get(Encoding::new(3, 0, 0, 4, 0)).is_some_and(|value| value >> 24 & 0xf != 0)
 }
 
+/// The instruction for the own core that does what one for the inner or outer shareable domain does (DDI 0487, C5.3 and C5.5).
+/// IC IALLUIS is C1, IC IALLU C5. TLBI: C1 and C3 are those by address, ASID or for all, outer and inner shareable, and C7
+/// the same for one core; C5, C2 and C6 those by range. CRn is 8, or 9 with nXS.
+fn local(everywhere: Encoding) -> Option<Encoding> {
+    match everywhere {
+        Encoding { op0: 1, op1: 0, crn: 7, crm: 1, op2: 0 } => Some(Encoding { crm: 5, ..everywhere }),
+        Encoding { op0: 1, op1: 0, crn: 8 | 9, crm: 1 | 3, op2: 0..=3 | 5 | 7 } => {
+            Some(Encoding { crm: 7, ..everywhere })
+        }
+        Encoding { op0: 1, op1: 0, crn: 8 | 9, crm: 2 | 5, op2: 1 | 3 | 5 | 7 } => {
+            Some(Encoding { crm: 6, ..everywhere })
+        }
+        _ => None,
+    }
+}
+
 /// Decides a trapped access on a core whose guest sees these ID registers.
 #[must_use]
 pub fn action(access: &SysAccess, ids: &Guest) -> Action {
     if let Some(value) = ids.get(access.register) {
         // ID registers are read-only (DDI 0487: MSR to one is undefined).
         return if access.read { Action::Value(value) } else { Action::Undefined };
+    }
+    if let (Some(instruction), false) = (local(access.register), access.read) {
+        return Action::Local(instruction);
     }
     let known = KNOWN.iter().find(|(register, _)| *register == access.register);
     match (known, access.read) {

@@ -53,6 +53,33 @@ fn sgi_registers_come_with_the_system_registers_of_gicv3() {
 }
 
 #[test]
+fn maintenance_stays_on_the_core() {
+    let ic = |crm, op2| access(Encoding::new(1, 0, 7, crm, op2), false);
+    let tlbi = |crn, crm, op2| access(Encoding::new(1, 0, crn, crm, op2), false);
+    let local = |crn, crm, op2| Action::Local(Encoding::new(1, 0, crn, crm, op2));
+    // VMALLE1IS, VAE1IS, ASIDE1OS, VAALE1IS with nXS; RVAE1IS, RVAALE1OS.
+    assert_eq!(tlbi(8, 3, 0), local(8, 7, 0));
+    assert_eq!(tlbi(8, 3, 1), local(8, 7, 1));
+    assert_eq!(tlbi(8, 1, 2), local(8, 7, 2));
+    assert_eq!(tlbi(9, 3, 7), local(9, 7, 7));
+    assert_eq!(tlbi(8, 2, 1), local(8, 6, 1));
+    assert_eq!(tlbi(9, 5, 7), local(9, 6, 7));
+    // IC IALLUIS; not IC IALLU, which does not trap, nor what CRn 7 has beside them.
+    assert_eq!(ic(1, 0), local(7, 5, 0));
+    for (crm, op2) in [(5, 0), (1, 1), (3, 0)] {
+        assert_eq!(ic(crm, op2), Action::Undefined, "{crm} {op2}");
+    }
+    // Those of stage 2, of EL2, and holes.
+    for (op1, crm, op2) in
+        [(4, 3, 0), (4, 3, 6), (4, 0, 1), (0, 3, 4), (0, 3, 6), (0, 2, 0), (0, 5, 2), (0, 4, 1)]
+    {
+        let other = access(Encoding::new(1, op1, 8, crm, op2), false);
+        assert_eq!(other, Action::Undefined, "{op1} {crm} {op2}");
+    }
+    assert_eq!(access(Encoding::new(1, 0, 8, 3, 0), true), Action::Undefined);
+}
+
+#[test]
 fn hidden_features_are_undefined() {
     for (name, register) in [
         ("PMCR_EL0", Encoding::new(3, 3, 9, 12, 0)),

@@ -104,6 +104,15 @@ fn register(access: &SysAccess, input: &mut Input<'_>) {
             assert!(gic_shown(&guest) && !access.read);
             assert!((op0, op1, crn, crm) == (3, 0, 12, 11) && (5..=7).contains(&op2));
         }
+        Action::Local(instruction) => {
+            // The same of EL1's maintenance, of the core's own.
+            assert!((op0, op1) == (1, 0) && matches!(crn, 7..=9) && !access.read);
+            assert_eq!(
+                (instruction.op0, instruction.op1, instruction.crn, instruction.op2),
+                (1, 0, crn, op2)
+            );
+            assert!(matches!((instruction.crn, instruction.crm), (7, 5) | (8 | 9, 6 | 7)), "{instruction:?}");
+        }
         Action::SetWay(_) => {
             assert!((op0, op1, crn, op2) == (1, 0, 7, 2) && [6, 10, 14].contains(&crm) && !access.read);
         }

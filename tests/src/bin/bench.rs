@@ -4,7 +4,7 @@ use partita_tests::speed::{Figures, alone, guarded, partition};
 use partita_tests::{On, Target};
 
 /// The rows in the order in which they are printed.
-const ROWS: [&str; 12] = [
+const ROWS: [&str; 13] = [
     "nothing",
     "psci-version-hvc",
     "psci-version-smc",
@@ -13,6 +13,7 @@ const ROWS: [&str; 12] = [
     "gicd-read",
     "isenabler-write-again",
     "isenabler-write",
+    "tlbi-for-all-cores",
     "timer-latency",
     "sgi-self",
     "sgi-other-sender",

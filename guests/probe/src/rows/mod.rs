@@ -10,6 +10,7 @@ mod gicv3;
 mod hog;
 mod interrupts;
 mod lossless;
+mod maintenance;
 mod memory;
 mod operands;
 mod processor;
@@ -36,6 +37,7 @@ pub const GROUPS: &[Group] = &[
     Group { name: "psci", rows: psci::ROWS },
     Group { name: "features", rows: features::ROWS },
     Group { name: "processor", rows: processor::ROWS },
+    Group { name: "maintenance", rows: maintenance::ROWS },
     Group { name: "console", rows: console::ROWS },
     Group { name: "alone", rows: console::ALONE },
     Group { name: "alone", rows: hog::ALONE },
