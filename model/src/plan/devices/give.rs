@@ -435,6 +435,9 @@ fn shared_interrupts<'s>(
     Ok(())
 }
 
+/// Most nodes that an error names.
+const MOST_NAMED: usize = 8;
+
 /// `"/a", "/b" (now in linux)`.
 fn enumerate<'s>(
     catalogue: &Catalogue<'_>,
@@ -443,6 +446,10 @@ fn enumerate<'s>(
 ) -> String {
     let mut words = String::new();
     for (place, node) in nodes.iter().enumerate() {
+        if place == MOST_NAMED {
+            words.push_str(&format!(", and {} more", nodes.len() - place));
+            break;
+        }
         if place > 0 {
             words.push_str(", ");
         }
