@@ -5,8 +5,8 @@ use core::fmt;
 use super::bars::{Bars, COUNT, OddBar};
 use super::caps::{View, list};
 use super::regs::{
-    BAR, CAPABILITIES, CLASS, COMMAND, DEVICE_SPECIFIC, HAS_CAPABILITIES, HEADER, ID, INTERRUPT,
-    INTX_DISABLE, LAYOUT, MASTER, MEMORY, MULTI_FUNCTION, STATUS, STATUS_ERRORS, SUBSYSTEM, cap,
+    BAR, CAPABILITIES, CLASS, COMMAND, HAS_CAPABILITIES, HEADER, ID, INTERRUPT, INTX_DISABLE, LAYOUT, MASTER,
+    MEMORY, MULTI_FUNCTION, STATUS, STATUS_ERRORS, SUBSYSTEM, cap,
 };
 use super::{Address, Config, quiet, virtio};
 use crate::addr::PciSpan;
@@ -140,9 +140,8 @@ impl Function {
             INTERRUPT => physical() & 0xffff_0000 | u32::from(self.pin) << 8 | u32::from(self.line),
             _ => match bar(register) {
                 Some(index) => self.bars.read(index),
-                None if register >= DEVICE_SPECIFIC => self.view.read(register, physical),
-                // CardBus pointer, ROM, reserved.
-                None => 0,
+                // Zeros beside the capabilities that it shows: CardBus pointer, ROM, what is reserved.
+                None => self.view.read(register, physical),
             },
         }
     }

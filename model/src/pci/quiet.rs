@@ -29,7 +29,7 @@ pub fn quiet(first: u8, last: u8, config: &mut impl Config) -> usize {
                 continue;
             }
             let secondary = (config.read(address, BUSES) >> 8) as u8;
-            let within = secondary > first && secondary <= last;
+            let within = (first..=last).contains(&secondary);
             // Each bus once, so there are at most 256 of them.
             if let Some(seen) = seen.get_mut(usize::from(secondary)).filter(|seen| within && !**seen) {
                 *seen = true;

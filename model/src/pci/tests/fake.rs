@@ -11,6 +11,20 @@ pub const BYTES: usize = 0x1000;
 pub const WINDOW: PciSpan = Span { base: PciAddr(0x1020_0000), size: 0x20_0000 };
 pub const WINDOW_64: PciSpan = Span { base: PciAddr(0x80_0000_0000), size: 0x4000_0000 };
 
+/// The common configuration of a virtio function behind its window (virtio 1.2, 4.1.4.3 and 4.1.4.9).
+#[derive(Clone)]
+struct Window {
+    /// Where the window's capability is.
+    at: usize,
+    /// Which features were asked for, and features 32 to 63.
+    select: u32,
+    high: u32,
+}
+
+/// In which address register the common configuration is, and where in it.
+const COMMON_BAR: u8 = 4;
+const COMMON_OFFSET: u32 = 0x2010;
+
 /// A function: its bytes, which bits can be written, and which are cleared by writing ones.
 #[derive(Clone)]
 pub struct Space {
@@ -23,9 +37,12 @@ pub struct Space {
     never: Vec<(usize, u8)>,
     /// Its PCI Express capability, if it has one.
     express: Option<usize>,
-    /// What virtio's window through configuration space leads to, and where it is.
-    pub virtio: Option<(usize, u32)>,
+    /// What virtio's window through configuration space leads to.
+    virtio: Option<Window>,
     pub resets: u32,
+    /// For so many milliseconds after each reset nobody answers.
+    pub asleep: u32,
+    reset_at: u32,
     /// It resets its address registers whenever it is turned on, and goes on decoding.
     pub treacherous: bool,
     /// Where the next capability's offset goes, and where the next extended one does.
@@ -45,6 +62,8 @@ impl Space {
             express: None,
             virtio: None,
             resets: 0,
+            asleep: 0,
+            reset_at: 0,
             treacherous: false,
             link: 0x34,
             next: 0x40,
@@ -166,18 +185,23 @@ impl Space {
 
     /// A virtio function with these features 32..63.
     pub fn virtio(self, high: u32) -> Self {
-        let mut space = Self::new(0x1af4, 0x1041).memory(4, 0x4000, true).pin(1).msi_x();
-        let body = |kind: u8, bar: u8| {
-            let mut body = [0; 17];
-            body[0] = kind;
-            body[1] = bar;
-            body
-        };
-        space = space.vendor(&body(1, 4)[..13]);
-        let window = space.next;
-        space = space.vendor(&body(5, 0));
-        space.virtio = Some((window, high));
+        // A table of MSI-X entries so long that the byte where virtio has its types says 1 (PCI 6.8.2.3).
+        let mut space = Self::new(0x1af4, 0x1041).memory(COMMON_BAR.into(), 0x4000, true).pin(1).msi_x();
+        space.bytes[0x43] = 1;
+        let mut common = [1, COMMON_BAR, 7, 0, 0, 0, 0, 0, 0, 0x38, 0, 0, 0];
+        common[5..9].copy_from_slice(&COMMON_OFFSET.to_le_bytes());
+        space = space.vendor(&common);
+        let at = space.next;
+        space = space.vendor(&[5, 0, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        space.virtio = Some(Window { at, select: 0, high });
         space
+    }
+
+    /// The register of the common configuration that virtio's window points at with all four bytes.
+    fn pointed(&self) -> Option<u32> {
+        let at = self.virtio.as_ref()?.at;
+        let right = self.bytes[at + 4] == COMMON_BAR && self.word(at + 12) == 4;
+        right.then(|| self.word(at + 8).wrapping_sub(COMMON_OFFSET))
     }
 
     fn bar(&self, index: usize, wide: bool) -> u64 {
@@ -257,10 +281,14 @@ impl Config for Bus {
         assert!(register.is_multiple_of(4) && usize::from(register) < BYTES);
         self.reads += 1;
         let Some(space) = self.functions.get(&function) else { return u32::MAX };
-        match space.virtio {
-            // Whatever the window points at: features 32..63 if the device was asked for them.
-            Some((window, high)) if usize::from(register) == window + 16 => match space.word(window + 8) {
-                4 => high,
+        if space.resets > 0 && self.waited - space.reset_at < space.asleep {
+            return u32::MAX;
+        }
+        match &space.virtio {
+            // Whatever the window points at: the features that the device was asked for.
+            Some(window) if usize::from(register) == window.at + 16 => match (space.pointed(), window.select)
+            {
+                (Some(4), 1) => window.high,
                 _ => 0,
             },
             _ => space.word(register.into()),
@@ -276,6 +304,13 @@ impl Config for Bus {
             !(0x10..0x28).contains(&at) || space.half(4) & 3 == 0,
             "{function}: register {register:#x} changes while it decodes"
         );
+        assert!(!(0x28..0x40).contains(&at), "{function}: register {register:#x} is nobody's business");
+        let pointed = space.pointed();
+        if let Some(window) =
+            space.virtio.as_mut().filter(|window| at == window.at + 16 && pointed == Some(0))
+        {
+            window.select = value;
+        }
         for (lane, byte) in value.to_le_bytes().into_iter().take(width.into()).enumerate() {
             let (old, writable, clears) =
                 (space.bytes[at + lane], space.writable[at + lane], space.clears[at + lane]);
@@ -284,6 +319,7 @@ impl Config for Bus {
         if let Some(express) = space.express.filter(|express| space.bytes[express + 9] & 0x80 != 0) {
             space.bytes[express + 9] &= 0x7f;
             space.resets += 1;
+            space.reset_at = self.waited;
             space.bytes[4..6].fill(0);
             for index in 0..6 {
                 let at = 0x10 + 4 * index;
@@ -303,5 +339,6 @@ impl Config for Bus {
 
     fn pause(&mut self, milliseconds: u32) {
         self.waited += milliseconds;
+        assert!(self.waited < 10_000, "it waits for ever");
     }
 }

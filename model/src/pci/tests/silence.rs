@@ -1,7 +1,7 @@
 //! Bringing functions to rest, at boot and when a partition ends.
 
 use super::fake::{Bus, Space, WINDOW};
-use crate::pci::{Address, quiet};
+use crate::pci::{Address, Function, quiet};
 
 /// As busy as firmware can leave it.
 fn busy() -> Space {
@@ -113,4 +113,45 @@ fn waiting_ends() {
     bus.add(address, stuck);
     bus.host(&[address]);
     assert_eq!((bus.waited, bus.functions[&address].resets), (200, 1));
+}
+
+/// A function that is awake and cannot be reset is neither waited for nor reset.
+#[test]
+fn no_reset_where_none_can_be() {
+    let address = Address::of(0, 1, 0);
+    let mut bus = Bus::default();
+    bus.add(address, Space::new(1, 2).power().express(false));
+    bus.host(&[address]);
+    assert_eq!((bus.waited, bus.functions[&address].resets), (0, 0));
+}
+
+/// 100 ms are what a reset takes (PCIe 6.6.2), and settings of the link's partner stay: payload and request sizes.
+#[test]
+fn a_reset_takes_its_time_and_keeps_device_control() {
+    let address = Address::of(0, 1, 0);
+    let mut space = Space::new(1, 2).express(true);
+    space.bytes[0x48..0x4a].copy_from_slice(&0x2850_u16.to_le_bytes());
+    space.bytes[0x4a] = 0xf;
+    space.writable[0x4a] = 0xff;
+    let mut bus = Bus::default();
+    bus.add(address, space);
+    bus.host(&[address]);
+    assert_eq!((bus.waited, bus.functions[&address].resets), (100, 1));
+    assert_eq!(bus.functions[&address].word(0x48), 0xf_2850);
+}
+
+/// One that takes longer to come back is waited for, a second at most.
+#[test]
+fn coming_back_is_waited_for() {
+    let address = Address::of(0, 1, 0);
+    for (asleep, waited) in [(100, 100), (101, 101), (700, 700), (5000, 1100)] {
+        let mut space = Space::new(1, 2).pin(1).msi().express(true);
+        space.asleep = asleep;
+        space.bytes[0x42] = 1;
+        let mut bus = Bus::default();
+        bus.add(address, space);
+        let made = Function::new(address, false, true, &mut bus);
+        assert_eq!(bus.waited, waited, "{asleep} ms");
+        assert!(asleep > 1000 || made.is_ok_and(|_| bus.functions[&address].bytes[5] == 4), "{asleep} ms");
+    }
 }
