@@ -4,7 +4,7 @@ use arrayvec::ArrayVec;
 
 use super::caps::{self, FLR_CAPABLE, Found};
 use super::regs::{BUSES, COMMAND, HEADER, ID, INTX_DISABLE, LAYOUT, LAYOUT_BRIDGE, cap, ext};
-use super::{Address, Config};
+use super::{Address, Config, FUNCTION_BYTES};
 
 /// Silences every function on the buses that can be reached from bus `first` on, up to `last`: before any partition's
 /// memory is filled. Firmware numbered the buses; a bridge that has none has nobody behind it who can be heard.
@@ -66,7 +66,8 @@ pub fn silence(function: Address, config: &mut impl Config) {
             ext::PASID => (at + 6, 1),
             _ => return,
         };
-        if register < 0xffc {
+        // Each is at an even place, so it ends where configuration space does or before.
+        if register < FUNCTION_BYTES as u16 {
             let control = config.read(function, register & !3) >> (8 * (register & 2)) & 0xffff;
             config.write(function, register, 2, control & !enable);
         }

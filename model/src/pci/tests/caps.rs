@@ -128,3 +128,13 @@ fn silence_leaves_the_other_bits() {
     silence(CARD, &mut bus);
     assert_eq!((bus.functions[&CARD].bytes[0x42], bus.functions[&CARD].bytes[0x53]), (0x70, 0x40));
 }
+
+/// A capability of eight bytes may be the last of them all, and what does not fit is not one.
+#[test]
+fn the_end_of_configuration_space() {
+    let (_, space) = silenced(&[(0x100, 0xff8 << 20 | 0x1_0007), (0xff8, 0x1_000f), (0xffc, 0x801f_0000)]);
+    assert_eq!(space.word(0xffc), 0x001f_0000);
+    // SR-IOV's control register would be behind the end: the fake has nothing there.
+    silenced(&[(0x100, 0xff8 << 20 | 0x1_0007), (0xff8, 0x1_0010)]);
+    silenced(&[(0x100, 0xffc << 20 | 0x1_0007), (0xffc, 0x1_000f)]);
+}
