@@ -379,3 +379,42 @@ proptest! {
         prop_assert_eq!(needed.err(), result.err());
     }
 }
+
+/// Neighbours become one piece only where guest and host addresses go on, and the kind is the same.
+#[test]
+fn what_does_not_go_on_stays_apart() {
+    let first = mapping(0x4000_0000, 0x8000_0000, 0x10_0000, Kind::Memory);
+    for second in [
+        mapping(0x4010_0000, 0x8020_0000, 0x10_0000, Kind::Memory),
+        mapping(0x4020_0000, 0x8010_0000, 0x10_0000, Kind::Memory),
+        mapping(0x4010_0000, 0x8010_0000, 0x10_0000, Kind::Device),
+    ] {
+        compare(&[first, second], 0x8000_0000);
+    }
+}
+
+/// A descriptor has 48 bits of address (DDI 0487 D8.3.1): memory may end there, and not a page later.
+#[test]
+fn memory_at_the_end_of_physical_addresses() {
+    let shape = Shape::for_top(Ipa(1 << 40), 48).unwrap();
+    let top = 1_u64 << 48;
+    let at =
+        |pa: u64| build(&mut Memory::new(100), &shape, &[mapping(0x4000_0000, pa, 0x2000, Kind::Memory)]);
+    assert!(at(top - 0x2000).is_ok());
+    assert!(matches!(at(top - 0x1000), Err(Error::OutOfRange(_))));
+}
+
+#[test]
+fn errors_say_what_and_how_to_mend_it() {
+    let odd = mapping(0x4000_0000, 0x8000_0800, 0x1000, Kind::Memory);
+    let span = |base| IpaSpan::new(Ipa(base), 0x1000).unwrap();
+    for (error, words) in [
+        (Error::TooWide { top: Ipa(1 << 40), pa_bits: 36 }, "do not fit into the 36 bits"),
+        (Error::Unaligned(odd), "use multiples of 0x1000"),
+        (Error::OutOfRange(odd), "beyond what the tables translate"),
+        (Error::Overlap(span(0x1000), span(0x1000)), "one guest address has one meaning"),
+        (Error::NoMemory, "no memory left for translation tables"),
+    ] {
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}

@@ -103,6 +103,11 @@ fn bridges_map_requesters() {
     assert_eq!(streams(moved, Some(0x7)), Ok(Some(vec![run(0, 0x107, 1)])));
     assert_eq!(streams(moved, Some(0x9)), Ok(Some(vec![run(1, 1, 1)])));
     assert_eq!(streams(moved, None), Ok(Some(vec![run(0, 0x100, 8), run(1, 0, 0xfff8)])));
+    // Up to the very last stream.
+    let last = "iommu-map = <0x0 &one 0xffff0000 0x10000>;";
+    assert_eq!(streams(last, Some(0xffff)), Ok(Some(vec![run(0, 0xffff_ffff, 1)])));
+    let joined = "iommu-map = <0x0 &one 0x40 0x8000>, <0x8000 &one 0x8040 0x8000>;";
+    assert_eq!(streams(joined, None), Ok(Some(vec![run(0, 0x40, 0x1_0000)])));
     // Only the buses that are there.
     let narrow = format!("{whole} bus-range = <1 1>;");
     assert_eq!(streams(&narrow, None), Ok(Some(vec![run(0, 0x100, 0x100)])));
@@ -136,6 +141,11 @@ fn maps_that_cannot_be_understood_are_told() {
     }
     let range = "iommu-map = <0 &one 0 0x10000>; bus-range = <2 1>;";
     assert_eq!(streams(range, None), Err("bus-range"));
+}
+
+#[test]
+fn runs_in_words() {
+    assert_eq!([1, 2, 16].map(|count| run(0, 8, count).to_string()), ["0x8", "0x8-0x9", "0x8-0x17"]);
 }
 
 proptest! {

@@ -169,7 +169,7 @@ impl<'a> Audit<'a> {
             return Ok(());
         }
         self.over = true;
-        self.left(0).map_or(Ok(()), |region| Err(Fault::Missing(region)))
+        self.left().map_or(Ok(()), |region| Err(Fault::Missing(region)))
     }
 
     fn down(&mut self, input: u64, descriptor: u64) -> Result<(), Fault> {
@@ -185,11 +185,10 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    /// What of the wanted regions is next: the one after `skip` more, from where it was seen.
-    fn left(&self, skip: usize) -> Option<Region> {
+    /// What of the wanted regions is next: what was not seen of it yet.
+    fn left(&self) -> Option<Region> {
         let (index, done) = self.seen;
-        let region = self.wanted.get(index + skip)?;
-        let done = if skip == 0 { done } else { 0 };
+        let region = self.wanted.get(index)?;
         Some(Region {
             input: region.input + done,
             output: Pa(region.output.0 + done),
@@ -200,7 +199,7 @@ impl<'a> Audit<'a> {
 
     fn leaf(&mut self, leaf: Leaf) -> Result<(), Fault> {
         self.leaves += 1;
-        let Some(next) = self.left(0).filter(|next| next.input <= leaf.input) else {
+        let Some(next) = self.left().filter(|next| next.input <= leaf.input) else {
             return Err(Fault::Extra(leaf));
         };
         if next.input < leaf.input {

@@ -186,6 +186,8 @@ fn el2s_own_rules() {
     assert_eq!(checked(other(Rights::Device)), Ok(()));
     let foreign = piece(0x8000_1000_0000, 0x500f_f000, 0x1000, Rights::Constant);
     assert_eq!(checked(foreign), Err(Rule::Foreign(foreign)));
+    // Right behind the guard something may be, and right before it something is.
+    assert_eq!(checked(piece(0x8000_0000_4000, 0x4300_0000, 0x1000, Rights::Data)), Ok(()));
     let guard = piece(0x8000_0000_3000, 0x4300_0000, 0x1000, Rights::Data);
     assert_eq!(checked(guard), Err(Rule::Guard(guard)));
     let overlap = piece(0x8000_0000_1000, 0x4300_0000, 0x1000, Rights::Data);
@@ -202,11 +204,35 @@ fn el2s_own_rules() {
     assert_eq!(join(vec![more, data]), [Region { size: 0x2000, ..data }]);
 }
 
+/// Bit by bit (DDI 0487 D8.3.1.2): AttrIndx, AP, SH, AF and XN of a block or page at EL2.
+#[test]
+fn golden_rights() {
+    let [normal, res1, read_only, inner, af, xn] = [1 << 2, 1 << 6, 1 << 7, 3 << 8, 1 << 10, 1 << 54];
+    assert_eq!(Rights::Text.attributes(), normal + res1 + read_only + inner + af);
+    assert_eq!(Rights::Constant.attributes(), normal + res1 + read_only + inner + af + xn);
+    assert_eq!(Rights::Data.attributes(), normal + res1 + inner + af + xn);
+    assert_eq!(Rights::Device.attributes(), res1 + af + xn);
+}
+
+#[test]
+fn broken_rules_name_the_piece() {
+    let region = Region::own(0x8000, PaSpan { base: Pa(0x4000_0000), size: 0x2000 }, Rights::Device);
+    for (rule, words) in [
+        (Rule::Executable(region), "can be executed, and is no read-only memory"),
+        (Rule::Foreign(region), "reaches a partition's memory"),
+        (Rule::Guard(region), "is where nothing may be"),
+        (Rule::Overlap(region), "has an address in common with another piece"),
+    ] {
+        assert_eq!(rule.to_string(), format!("0x8000-0x9fff to 0x40000000 with 0x40000000000440 {words}"));
+    }
+}
+
 #[test]
 fn words_hold_what_they_are_given() {
     let mut words = Words::default();
     words.number(0).text(" ").number(1234567890).text(" ").hex(0).text(" ").hex(u64::MAX);
     assert_eq!(words.as_str(), "0 1234567890 0x0 0xffffffffffffffff");
+    assert_eq!(Words::default().hex(0x1234_5678_9abc_def0).as_str(), "0x123456789abcdef0");
     assert_eq!(Words::default().number(u64::MAX).as_str(), "18446744073709551615");
     let register = Fault::Register { name: "VTTBR_EL2", wanted: 0x1000, found: 0 };
     assert_eq!(register.to_string(), "VTTBR_EL2 is 0x0, by the plan 0x1000");

@@ -261,6 +261,21 @@ mod tests {
     }
 
     #[test]
+    fn bootargs_are_what_chosen_says() {
+        let with = |node: &str, name: &str| {
+            let mut chosen = DeviceTreeNode::new(node).unwrap();
+            chosen
+                .add_property(dtoolkit::model::DeviceTreeProperty::new(name, *b"weaken=x quiet\0").unwrap());
+            let mut tree = DeviceTree::new();
+            tree.root.add_child(DeviceTreeNode::new("aliases").unwrap());
+            tree.root.add_child(chosen);
+            bootargs(&tree).map(ToOwned::to_owned)
+        };
+        assert_eq!(with("chosen", "bootargs").as_deref(), Some("weaken=x quiet"));
+        assert_eq!((with("chosen", "stdout-path"), with("options", "bootargs")), (None, None));
+    }
+
+    #[test]
     fn totalsize_is_honoured_and_capped() {
         let mut bytes = DeviceTree::new().to_dtb();
         bytes.extend([0xff; 100]);

@@ -30,6 +30,18 @@ fn counts_in_words() {
 }
 
 #[test]
+fn an_erratum_in_words() {
+    let erratum = Erratum {
+        number: "1",
+        kind: midr::CORTEX_A72,
+        releases: (0, 3),
+        what: "it may go wrong",
+        answer: Answer::Open("nothing is done"),
+    };
+    assert_eq!(erratum.to_string(), "1 (it may go wrong): OPEN: nothing is done");
+}
+
+#[test]
 fn the_table_is_in_order_and_says_each_once() {
     for (place, erratum) in ERRATA.iter().enumerate() {
         assert!(erratum.releases.0 <= erratum.releases.1, "{}", erratum.number);

@@ -139,9 +139,7 @@ pub(super) fn interrupt(gic: Option<usize>, interrupt: &Interrupt) -> Option<Wir
     let [kind, number, flags, ..] = *interrupt.specifier.as_slice() else { return None };
     match kind {
         // INTIDs 32..1019 are SPIs, 16..31 PPIs (IHI 0069, 2.2). Flags 1 and 2 are edges, 4 and 8 levels.
-        0 if number < 988 => {
-            Some(Wired::Spi(Spi { intid: number + 32, edge: flags & 0xf < 4 && flags & 3 != 0 }))
-        }
+        0 if number < 988 => Some(Wired::Spi(Spi { intid: number + 32, edge: matches!(flags & 0xf, 1..=3) })),
         1 if number < 16 => Some(Wired::Private(number + 16)),
         _ => None,
     }

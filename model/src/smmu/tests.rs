@@ -173,12 +173,52 @@ fn few_streams_take_one_level() {
     small.two_level = true;
     small.stream_bits = 32;
     assert_eq!(build(&mut memory, &small, &[owner(1, &[(1 << 20, 1)])]), Err(Unfit::TooManyStreams(1 << 20)));
+    // The most that each kind takes.
+    assert_eq!(build(&mut memory, &small, &[owner(1, &[((1 << 20) - 1, 1)])]).unwrap().config & 0x3f, 20);
+    small.two_level = false;
+    assert_eq!(build(&mut memory, &small, &[owner(1, &[(63, 1)])]).unwrap().config, 6);
+}
+
+/// What is set aside for a table before it is made: nobody's page, room to align the upper level, a page for each owner
+/// that has whole groups of 64, and two for each run.
+#[test]
+fn pages_that_are_set_aside() {
+    let needed = |owners: &[&[(u32, u32)]]| {
+        let owners: Vec<Owner> = owners.iter().map(|runs| owner(1, runs)).collect();
+        pages_needed(owners.iter())
+    };
+    for (owners, pages) in [
+        (&[][..], 1 + 2),
+        (&[&[(0, 64)][..]], 1 + 2 + 1 + 2),
+        (&[&[(0, 0x1000)], &[(0x1000, 1), (0x2000, 1)]], 1 + 2 + 2 + 6),
+        // Upper levels of one page, of two, and of the 32 that a table has at most.
+        (&[&[(0x7fff, 1)]], 1 + 2 + 1 + 2),
+        (&[&[(0x8000, 1)]], 1 + 4 + 1 + 2),
+        (&[&[(0, 0x1_0000)]], 1 + 4 + 1 + 2),
+        (&[&[(0xf_ffff, 1)]], 1 + 64 + 1 + 2),
+        (&[&[(0xffff_ffff, 1)]], 1 + 64 + 1 + 2),
+    ] {
+        assert_eq!(needed(owners), pages, "{owners:x?}");
+    }
+}
+
+/// A queue has a power of two of entries, of which SMMU_IDR1 says at most 2^19.
+#[test]
+fn queues_have_their_size() {
+    for (asked, log2, entries) in
+        [(0, 0, 1), (1, 1, 2), (8, 8, 0x100), (19, 19, 0x8_0000), (40, 19, 0x8_0000)]
+    {
+        assert_eq!((Queue::new(asked).log2(), Queue::new(asked).entries()), (log2, entries));
+    }
 }
 
 #[test]
 fn a_partition_is_silent_after_so_many_faults() {
     let mut faults = Faults::default();
-    let notes: Vec<Note> = (0..RECORDED + 5).map(|_| faults.note()).collect();
+    assert!(!faults.silent());
+    let mut notes: Vec<Note> = (1..RECORDED).map(|_| faults.note()).collect();
+    assert!(!faults.silent(), "one is left");
+    notes.extend((0..6).map(|_| faults.note()));
     let count = |wanted| notes.iter().filter(|note| **note == wanted).count() as u32;
     assert_eq!((count(Note::Say), count(Note::Silence), count(Note::Late)), (SAID, 1, 5));
     assert_eq!(count(Note::Count), RECORDED - SAID - 1);

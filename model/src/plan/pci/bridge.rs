@@ -48,7 +48,7 @@ fn windows(index: &Index<'_>, bridge: usize) -> Option<Vec<Window>> {
     let list = cells(value(index.node(bridge)?, "ranges")?)?;
     let (up, _) = index.counts(parent);
     let width = 3usize.checked_add(up)?.checked_add(2)?;
-    if index.counts(bridge) != (3, 2) || list.is_empty() || !list.len().is_multiple_of(width) {
+    if index.counts(bridge) != (3, 2) || !list.len().is_multiple_of(width) {
         return None;
     }
     let mut windows = Vec::new();

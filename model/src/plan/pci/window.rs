@@ -84,6 +84,7 @@ mod tests {
     fn too_many_for_a_window() {
         assert_eq!(shares(&window(0x1000_0000, 0x40_0000), 3), []);
         assert_eq!(shares(&window(0x1010_0000, 0x20_0000), 1), []);
+        assert_eq!(cut(&window(0x1000_0000, 0x40_0000), 0, 0), None, "a part of none");
         // Where bus and physical addresses are not congruent by what stage 2 maps.
         let odd = Window { at: Pa(0x1_0010_0000), ..window(0, 0x1000_0000) };
         assert_eq!(cut(&odd, 0, 1), None);
