@@ -305,6 +305,37 @@ fn gicv2_needs_whole_frames() {
     }
 }
 
+/// What shares a page goes together; what is below one another does so anyway and is no mate.
+#[test]
+fn mates_are_neither_above_nor_below() {
+    let nodes = "mfd@7e300000 { reg = <0x7e300000 0x100>; #address-cells = <1>; #size-cells = <1>; ranges;
+            part@7e300100 { reg = <0x7e300100 0x100>; }; };
+        other@7e300200 { reg = <0x7e300200 0x100>; };";
+    let tree = tree(&SOC.replace("lost@10000000 { reg = <0x10000000 0x1000>; };", nodes));
+    let offers = devices::list(&tree, &Board::new(&tree, &[], &[]).unwrap());
+    let mates = |path: &str| &offers.iter().find(|offer| offer.path == path).unwrap().page_mates;
+    assert_eq!(*mates("/soc/mfd@7e300000"), ["/soc/other@7e300200"]);
+    assert_eq!(*mates("/soc/mfd@7e300000/part@7e300100"), ["/soc/other@7e300200"]);
+    assert_eq!(*mates("/soc/other@7e300200"), ["/soc/mfd@7e300000", "/soc/mfd@7e300000/part@7e300100"]);
+}
+
+/// Next to what Partita keeps nothing can be given, unless that is disabled.
+#[test]
+fn who_shares_with_what_partita_keeps() {
+    let why = |status: &str| {
+        let nodes = format!(
+            "iommu@7e400000 {{ compatible = \"arm,smmu-v3\"; reg = <0x7e400000 0x20000>; #iommu-cells = <1>; {status} }};
+            near@7e41f800 {{ compatible = \"arm,pl031\"; reg = <0x7e41f800 0x100>; }};"
+        );
+        let tree = tree(&SOC.replace("lost@10000000 { reg = <0x10000000 0x1000>; };", &nodes));
+        let offers = devices::list(&tree, &Board::new(&tree, &[], &[]).unwrap());
+        offers.into_iter().find(|offer| offer.path == "/soc/near@7e41f800").unwrap().why_not
+    };
+    let words = why("").unwrap();
+    assert!(words.contains("/soc/iommu@7e400000 is in its set, which Partita keeps"), "{words}");
+    assert_eq!(why("status = \"disabled\";"), None);
+}
+
 #[test]
 fn what_qemu_virt_offers() {
     let tree = dt::parse(virt()).unwrap();

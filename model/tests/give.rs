@@ -3,9 +3,9 @@
 
 mod common;
 
-use common::{Images, compile_text, plan_on_virt};
+use common::{Images, compile_text, plan_on_virt, virt};
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan};
-use partita_model::plan::{ClearMemory, Console, Files, Memory, Plan};
+use partita_model::plan::{ClearMemory, Console, Files, Inputs, Memory, Movable, Plan, Reserved};
 
 /// An overlay with these nodes beside the plan, and one partition with these properties.
 fn overlay(nodes: &str, partition: &str) -> String {
@@ -148,13 +148,35 @@ fn a_bus_and_what_is_on_it_have_one_owner() {
     }
 }
 
+/// What is below something disabled is disabled, and the message says by what.
+#[test]
+fn what_a_disabled_bus_has() {
+    let off = |from: &str| BUS.replace(from, &format!("{from} status = \"disabled\";"));
+    let words = |nodes: &str| plan(nodes, "devices = \"/outer/inner@0\";").unwrap_err();
+    let above = words(&off("compatible = \"simple-bus\";"));
+    assert!(above.contains("/outer/inner@0 lies below /outer, which is disabled"), "{above}");
+    let itself = words(&off("compatible = \"arm,pl031\";"));
+    assert!(itself.contains("/outer/inner@0 is disabled"), "{itself}");
+}
+
+/// The same clock by its path and by an alias is the same.
+#[test]
+fn a_clock_by_two_names() {
+    let nodes = format!("aliases {{ clk9 = \"/clk@9120000\"; }}; {CLOCKED}");
+    let words = plan(&nodes, "devices = \"/user@9130000\"; fixed-clocks = \"/clk@9120000\", \"clk9\";");
+    assert_eq!(
+        words.unwrap_err(),
+        "/partitions/guest: fixed-clocks: \"/clk@9120000\" is named twice; remove one"
+    );
+}
+
 /// A device that is a bus itself has its masters behind its own `dma-ranges`.
 #[test]
 fn the_reach_of_a_bus_that_is_given_whole() {
-    let engine = |ranges: &str| {
+    let engine = |size_cells: u32, ranges: &str| {
         let node = format!(
             "engine@9140000 {{ compatible = \"vendor,engine\"; reg = <0x0 0x9140000 0x0 0x1000>;
-                #address-cells = <1>; #size-cells = <1>; {ranges} }};"
+                #address-cells = <1>; #size-cells = <{size_cells}>; {ranges} }};"
         );
         let source = overlay(
             &node,
@@ -165,13 +187,68 @@ fn the_reach_of_a_bus_that_is_given_whole() {
     let reach =
         |plan: &Plan| plan.partitions[0].devices[0].dma.iter().map(ToString::to_string).collect::<Vec<_>>();
     let partial = |plan: &Plan| plan.notes.iter().any(|note| note.contains("reaches only"));
-    let some = engine("dma-ranges = <0x0 0x0 0x40000000 0x200000>;").unwrap();
+    let some = engine(1, "dma-ranges = <0x0 0x0 0x40000000 0x200000>;").unwrap();
     assert_eq!((reach(&some), partial(&some)), (vec!["0x40000000-0x401fffff".to_string()], true));
     // All of the memory is no part of it, and a byte less is.
-    let all = engine("dma-ranges = <0x0 0x0 0x40000000 0x4000000>;").unwrap();
+    let all = engine(1, "dma-ranges = <0x0 0x0 0x40000000 0x4000000>;").unwrap();
     assert_eq!((reach(&all), partial(&all)), (vec!["0x40000000-0x43ffffff".to_string()], false));
-    let words = engine("dma-ranges = <0x0 0x0 0x40000000>;").unwrap_err();
+    let words = engine(1, "dma-ranges = <0x0 0x0 0x40000000>;").unwrap_err();
     assert!(words.contains("dma-ranges"), "{words}");
+    // An entry and most of another.
+    let words = engine(2, "dma-ranges = <0 0 0x40000000 0 0x200000 0x200000 0 0x40200000 0>;");
+    assert!(words.as_ref().is_err_and(|words| words.contains("dma-ranges")), "{words:?}");
+}
+
+/// Who else is at the mercy of a trusted device: those whose memory it reaches, and Partita itself.
+#[test]
+fn whom_a_trusted_device_reaches() {
+    let warning = |size: &str, hypervisor: u64| {
+        let engine = format!(
+            "engine@9140000 {{ compatible = \"vendor,engine\"; reg = <0x0 0x9140000 0x0 0x1000>;
+                #address-cells = <1>; #size-cells = <1>; dma-ranges = <0x0 0x0 0x40000000 {size}>; }};"
+        );
+        let first = "devices = \"/engine@9140000\"; dma-trusted = \"/engine@9140000\";";
+        let second = guest("other", 1, "").replace("0x4000000>;", "0x4000000>; host-base = <0 0x60000000>;");
+        let source = overlay(&engine, first).replace("0x4000000>;", "0x4000000>; host-base;");
+        let source = source.replacen("partita,partitions\";", &format!("partita,partitions\"; {second}"), 1);
+        let span = |base| PaSpan::new(Pa(base), 0x10_0000).unwrap();
+        let occupied = [
+            Reserved::movable(span(hypervisor), Movable::Hypervisor),
+            Reserved::movable(span(0x7000_0000), Movable::Bundle),
+        ];
+        let overlay = compile_text(&source);
+        let inputs =
+            Inputs { tree: virt(), overlay: Some(&overlay), files: &Images, ram: &[], occupied: &occupied };
+        let plan = Plan::new(&inputs).unwrap().plan;
+        let mut notes = plan.notes.into_iter().filter(|note| note.contains("UNGUARDED DMA"));
+        let note = notes.next().unwrap();
+        assert_eq!(notes.next(), None);
+        note.split_once("no SMMU stops it").unwrap().1.to_string()
+    };
+    let mercy = "at the mercy of what runs in guest";
+    assert_eq!(warning("0x10000000", 0x5000_0000), "");
+    assert_eq!(warning("0x10000000", 0x4ff0_0000), format!(": Partita itself is {mercy}"));
+    assert_eq!(warning("0x20000001", 0x6800_0000), format!(": partition other is {mercy}"));
+    assert_eq!(warning("0x30000000", 0x5000_0000), format!(": Partita itself and partition other are {mercy}"));
+}
+
+/// dtc gives a node with a label a phandle, and that is no property of the plan's.
+#[test]
+fn a_partition_may_have_a_label() {
+    let labelled = overlay("", "").replace("guest {", "lbl: guest {");
+    assert_eq!(planned(&labelled).map(|plan| plan.partitions.len()), Ok(1));
+}
+
+/// Messages count bytes as they are there.
+#[test]
+fn numbers_of_a_wrong_length() {
+    for (found, bytes) in [("0 1 0 2", 16), ("0", 4), ("0 1 2", 12)] {
+        let words = plan("", &format!("load-address = <{found}>;")).unwrap_err();
+        assert!(words.contains(&format!("but it has {bytes} bytes")), "{words}");
+    }
+    let odd = overlay("", "").replace("#size-cells = <2>;", "#size-cells = <1>;");
+    let words = planned(&odd).unwrap_err();
+    assert!(words.contains("bases of 2 and sizes of 1 cells") && words.contains("has 16 bytes"), "{words}");
 }
 
 #[test]

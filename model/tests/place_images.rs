@@ -190,6 +190,51 @@ fn elf_files() {
     );
 }
 
+/// What an ELF file has nothing for is memory, and no piece of the file.
+#[test]
+fn a_segment_without_bytes_is_no_piece() {
+    let mut files = folder();
+    let mut bss = elf(2, RAM + 0x10_0000, RAM + 0x20_0000);
+    // p_filesz of the second program header.
+    bss[64 + 56 + 32..][..8].fill(0);
+    files.0.insert("bss", bss);
+    let memory = memory(&[(RAM, 16 * MIB)]);
+    let load = images(&files, &request("bss", &memory)).unwrap();
+    assert_eq!(pieces(&load), [("bss", 0x100, RAM + 0x10_0000, 0x100)]);
+}
+
+/// A quarter of a small memory, in whole pages, at the end.
+#[test]
+fn the_trees_place_is_whole_pages() {
+    let memory = memory(&[(RAM, 0x1f_f000)]);
+    let load = place(&request("flat", &memory)).unwrap();
+    assert_eq!(at(load.dtb_span), Some((RAM + 0x1f_f000 - 0x7_f000, 0x7_f000)));
+}
+
+/// A tree where the kernel is: the message says how much room it would have had.
+#[test]
+fn a_tree_over_the_kernel() {
+    let memory = memory(&[(RAM, 4 * MIB)]);
+    let error = place(&ImageRequest { dtb_address: Some(RAM), ..request("flat", &memory) }).unwrap_err();
+    assert_eq!(
+        error,
+        "dtb-address: the device tree at 0x40000000-0x401fffff overlaps \"flat\" at 0x40000000-0x40001233; use other \
+         addresses"
+    );
+}
+
+/// From a header alone to all of the room, and not a byte beside.
+#[test]
+fn a_tree_may_have_any_size_that_fits() {
+    let memory = memory(&[(RAM, 16 * MIB)]);
+    for (size, fits) in [(39, false), (40, true), (0x20_0000, true), (0x20_0001, false)] {
+        let mut files = folder();
+        files.0.insert("t", tree(size, size as usize));
+        let request = ImageRequest { dtb: &Dtb::File("t".into()), ..request("flat", &memory) };
+        assert_eq!(images(&files, &request).is_ok(), fits, "{size:#x} bytes");
+    }
+}
+
 #[test]
 fn a_tree_from_the_bundle() {
     let memory = memory(&[(RAM, 16 * MIB)]);

@@ -77,6 +77,31 @@ fn what_stays_for_good_is_in_the_way_as_before() {
     assert!(error.contains("overlaps /reserved-memory/top"), "{error}");
 }
 
+/// What is left behind is memory like any other, also the part that the pinned memory did not take.
+#[test]
+fn what_was_left_behind_is_free() {
+    let reserved = [Reserved::movable(ram(GIB + 2 * MIB, 0x12_3456), Movable::Hypervisor)];
+    let requests = [request("a", 0, 3 * MIB, Some(GIB)), request("b", 0, 3 * MIB, None)];
+    let placed = memory(&[ram(GIB, 8 * MIB)], &reserved, &requests).unwrap();
+    assert_eq!(placed.moves[0].to, ram(GIB + 6 * MIB, 0x12_4000));
+    assert_eq!(placed.memory, [Pa(GIB), Pa(GIB + 3 * MIB)]);
+}
+
+/// Of two things of a kind the one that is not moved stays where it is, for everybody.
+#[test]
+fn one_of_two_of_a_kind_moves() {
+    let reserved = [0, 4].map(|at| Reserved::movable(ram(GIB + at * MIB, MIB), Movable::Bundle));
+    let with = |size| {
+        let requests = [request("a", 0, 2 * MIB, Some(GIB)), request("b", 0, size, None)];
+        memory(&[ram(GIB, 8 * MIB)], &reserved, &requests)
+    };
+    let placed = with(2 * MIB).unwrap();
+    let moves: Vec<_> = placed.moves.iter().map(|step| (step.from.base, step.to.base)).collect();
+    assert_eq!((moves, placed.memory[1]), (vec![(Pa(GIB), Pa(GIB + 6 * MIB))], Pa(GIB + 2 * MIB)));
+    let error = with(3 * MIB).unwrap_err().to_string();
+    assert!(error.contains("there is no room for 3 MiB"), "{error}");
+}
+
 #[test]
 fn no_room_for_a_new_home_has_words_without_figures_of_its_size() {
     // All RAM but a hole that lies in the bundle: nothing can go there, as the bundle does not go elsewhere first.

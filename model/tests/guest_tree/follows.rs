@@ -47,6 +47,39 @@ fn an_interrupt_parent_without_registers_comes_along() {
     }
 }
 
+/// A controller that has registers, and that no interrupt of the partition needs, is named and stays with the host.
+#[test]
+fn an_interrupt_parent_of_no_interrupt_stays() {
+    let plan = with(&["/rtc@d0000000"]);
+    let mux = "mux: mux@d0002000 { reg = <0xd0002000 0x1000>; interrupt-controller; #interrupt-cells = <1>; };
+        rtc@d0000000 { interrupt-parent = <&mux>;";
+    let tree = written(&plan, &[("rtc@d0000000 {", mux)]).unwrap();
+    assert!(at(&tree, "/rtc@d0000000").is_some() && at(&tree, "/mux@d0002000").is_none());
+}
+
+/// A bus may have registers of its own: what is on it is no part of a device for that.
+#[test]
+fn what_is_on_a_bus_with_registers_comes_without_it() {
+    let plan = with(&["/soc/gpio@200000"]);
+    let tree = written(&plan, &[("soc: soc {", "soc: soc { reg = <0xd0100000 0x1000>;")]).unwrap();
+    assert!(at(&tree, "/soc/gpio@200000").is_some());
+    assert!(value(at(&tree, "/soc").unwrap(), "reg").is_none());
+}
+
+/// What comes along comes with what is below it, if it is no bus.
+#[test]
+fn what_comes_along_comes_whole_unless_it_is_a_bus() {
+    let plan = with(&["/rtc@d0000000"]);
+    for (ranges, whole) in [("", true), ("#address-cells = <1>; #size-cells = <1>; ranges;", false)] {
+        let mux = format!(
+            "mux: mux {{ interrupt-controller; #interrupt-cells = <1>; {ranges} part {{ }}; }};
+            rtc@d0000000 {{ interrupts-extended = <&mux 1>;"
+        );
+        let tree = written(&plan, &[("rtc@d0000000 {", &mux)]).unwrap();
+        assert_eq!((at(&tree, "/mux").is_some(), at(&tree, "/mux/part").is_some()), (true, whole));
+    }
+}
+
 /// Empty places in a list are passed over (clock.yaml, spi-controller.yaml); a phandle of nobody ends it.
 #[test]
 fn a_list_goes_on_after_an_empty_place() {

@@ -160,3 +160,29 @@ impl<A: Address> fmt::Display for List<'_, A> {
         if self.0.is_empty() { f.write_str("none") } else { Ok(()) }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use alloc::string::ToString;
+
+    use super::*;
+    use crate::addr::Pa;
+
+    #[test]
+    fn sizes_as_people_write_them() {
+        let words = |bytes| Bytes(bytes).to_string();
+        assert_eq!([0, 1, 40, 0xfff].map(words), ["nothing", "1 bytes", "40 bytes", "4095 bytes"]);
+        assert_eq!([0x1000, 0x1001, 0x10_0400].map(words), ["4 KiB", "5 KiB", "1025 KiB"]);
+        assert_eq!([1 << 20, 3 << 20, 1 << 30, 5 << 30].map(words), ["1 MiB", "3 MiB", "1 GiB", "5 GiB"]);
+    }
+
+    #[test]
+    fn lists_as_people_write_them() {
+        let spans = [0x1000, 0x3000, 0x5000].map(|base| Span { base: Pa(base), size: 0x1000 });
+        let words = |count: usize| List(&spans[..count]).to_string();
+        assert_eq!(words(0), "none");
+        assert_eq!(words(1), "0x1000-0x1fff");
+        assert_eq!(words(2), "0x1000-0x1fff and 0x3000-0x3fff");
+        assert_eq!(words(3), "0x1000-0x1fff, 0x3000-0x3fff and 0x5000-0x5fff");
+    }
+}
