@@ -68,9 +68,10 @@ impl Bank {
         lr::image(intid, self.priority(intid), self.group1 & bit != 0, kind)
     }
 
-    /// The image for a table that is read without the lock: 0 when the interrupt must take the slow path.
+    /// The image for a table that is read without the lock: 0 when the interrupt must take the slow path. What was
+    /// written of SGIs is not here but in what cores share.
     pub fn ready(&self, intid: u32) -> u64 {
-        let slow = self.held | self.cancelled | if intid < 16 { 0 } else { self.latch | self.taken };
+        let slow = self.held | self.cancelled | self.latch | self.taken;
         if self.forwarded & !slow & 1 << (intid % 32) != 0 { self.image(intid) } else { 0 }
     }
 

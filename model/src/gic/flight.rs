@@ -92,7 +92,7 @@ impl Vgic {
     /// Stores the ready images of these interrupts where the lock-free paths read them.
     pub(super) fn publish<H: Hw>(&self, word: Word, mask: u32, hw: &mut H) {
         let Some(bank) = self.bank(word) else { return };
-        for bit in bits(mask & bank.owned()) {
+        for bit in bits(mask) {
             let intid = word.base() + bit;
             let Some(vcpu) = self.owner(word, bit) else { continue };
             if intid < 16 {
@@ -249,7 +249,7 @@ impl Vgic {
         ctx: &mut Ctx<H, L>,
     ) -> u32 {
         let Some(bank) = self.bank(word) else { return 0 };
-        let (mask, held) = (mask & bank.owned(), bank.held);
+        let held = bank.held;
         let flying = self.in_flight(word, mask, ctx);
         if flying == 0 {
             return held & mask;

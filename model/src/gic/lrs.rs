@@ -106,9 +106,6 @@ impl Vgic {
     fn ended(&mut self, intid: u32) {
         let bit = 1 << (intid % 32);
         let Some(bank) = self.bank_mut(Word::Shared(intid as usize / 32)) else { return };
-        if bank.software & bit == 0 {
-            return;
-        }
         bank.loaded &= !bit;
         bank.taken &= !bit;
         if let (true, Some(target)) = (bank.asserted() & bit != 0, self.target(intid)) {
@@ -225,13 +222,14 @@ impl Vgic {
         }
     }
 
-    /// Empties pending list registers of emulated level-sensitive interrupts whose line went low.
+    /// Empties pending list registers of emulated level-sensitive interrupts whose line went low. An edge is never
+    /// there but by what was latched.
     fn drop_low_lines<L: ListRegisters, H>(&mut self, ctx: &mut Ctx<H, L>) {
         for index in 0..ctx.lrs.count() {
             let image = ctx.lrs.read(index);
             let bit = 1 << (lr::intid(image) % 32);
             let Some(bank) = self.bank_mut(Word::Shared(lr::intid(image) as usize / 32)) else { continue };
-            let high = bank.line | bank.edge | bank.taken;
+            let high = bank.line | bank.taken;
             if lr::is_waiting(image) && bank.software & !high & bit != 0 {
                 bank.loaded &= !bit;
                 ctx.lrs.write(index, 0);

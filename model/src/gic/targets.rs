@@ -47,14 +47,13 @@ impl Vgic {
     }
 
     /// Chooses among an SPI's targets (GICv2): the one it has, if that one runs; else one that runs; else any. With
-    /// one vCPU everything goes there (IHI 0048, 4.3.12).
+    /// one vCPU everything goes there (IHI 0048, 4.3.12), as its register says from the start.
     fn retarget<H: Hw, L: ListRegisters>(&mut self, intid: u32, ctx: &mut Ctx<H, L>) {
         let Some(route) = self.routes.get((intid as usize).wrapping_sub(32)) else { return };
         let (mask, now) = (route.register, route.target);
         let lowest = |mask: u64| (mask != 0).then(|| mask.trailing_zeros() as usize);
         let running = mask & self.online;
         let target = match now {
-            _ if self.cpus.len() == 1 => Some(0),
             Some(vcpu) if running & 1 << vcpu != 0 => now,
             _ => lowest(running).or(lowest(mask)),
         };
@@ -66,7 +65,7 @@ impl Vgic {
     pub(super) fn rehome<H: Hw, L: ListRegisters>(&mut self, changed: usize, ctx: &mut Ctx<H, L>) {
         let next = (0..self.cpus.len()).find(|vcpu| self.online & 1 << vcpu != 0);
         let gone = self.online & 1 << changed == 0;
-        for intid in 32..32 + self.routes.len() as u32 {
+        for intid in (32..).take(self.routes.len()) {
             let Some(route) = self.routes.get(intid as usize - 32) else { return };
             match self.version {
                 Version::V2 => self.retarget(intid, ctx),
