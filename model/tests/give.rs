@@ -229,7 +229,10 @@ fn whom_a_trusted_device_reaches() {
     assert_eq!(warning("0x10000000", 0x5000_0000), "");
     assert_eq!(warning("0x10000000", 0x4ff0_0000), format!(": Partita itself is {mercy}"));
     assert_eq!(warning("0x20000001", 0x6800_0000), format!(": partition other is {mercy}"));
-    assert_eq!(warning("0x30000000", 0x5000_0000), format!(": Partita itself and partition other are {mercy}"));
+    assert_eq!(
+        warning("0x30000000", 0x5000_0000),
+        format!(": Partita itself and partition other are {mercy}")
+    );
 }
 
 /// dtc gives a node with a label a phandle, and that is no property of the plan's.

@@ -51,7 +51,8 @@ fn an_interrupt_parent_without_registers_comes_along() {
 #[test]
 fn an_interrupt_parent_of_no_interrupt_stays() {
     let plan = with(&["/rtc@d0000000"]);
-    let mux = "mux: mux@d0002000 { reg = <0xd0002000 0x1000>; interrupt-controller; #interrupt-cells = <1>; };
+    let mux =
+        "mux: mux@d0002000 { reg = <0xd0002000 0x1000>; interrupt-controller; #interrupt-cells = <1>; };
         rtc@d0000000 { interrupt-parent = <&mux>;";
     let tree = written(&plan, &[("rtc@d0000000 {", mux)]).unwrap();
     assert!(at(&tree, "/rtc@d0000000").is_some() && at(&tree, "/mux@d0002000").is_none());

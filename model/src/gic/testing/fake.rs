@@ -39,18 +39,23 @@ impl World {
 
     /// The same with this architecture.
     pub fn with(version: Version, vcpus: usize, lrs: usize) -> Self {
+        Self::owning(version, vcpus, lrs, &SPIS, PPIS)
+    }
+
+    /// The same with these interrupts.
+    pub fn owning(version: Version, vcpus: usize, lrs: usize, spis: &[Spi], ppis: u32) -> Self {
         let banked = version == Version::V2;
-        let config = Config { version, vcpus, ppis: PPIS, tdir: !banked, spis: &SPIS, ..GOOD };
-        let spis = vec![Line::default(); INTIDS as usize];
-        let mut machine = Machine { spis, banked, ..Machine::default() };
-        for spi in SPIS.iter().filter(|spi| !spi.emulated) {
+        let config = Config { version, vcpus, ppis, tdir: !banked, spis, ..GOOD };
+        let lines = vec![Line::default(); INTIDS as usize];
+        let mut machine = Machine { spis: lines, banked, ..Machine::default() };
+        for spi in spis.iter().filter(|spi| !spi.emulated) {
             let dirty = Line { enabled: true, latch: true, active: true, ..Line::default() };
             machine.spis[spi.intid as usize] = Line { owned: true, ..dirty };
         }
         let mut core =
             Core { lrs: vec![0; lrs], ready: vec![0; INTIDS as usize], groups: 3, ..Core::default() };
-        for intid in [27, 30] {
-            core.ppis[intid].owned = true;
+        for (intid, line) in core.ppis.iter_mut().enumerate() {
+            line.owned = ppis & 1 << intid != 0;
         }
         machine.cores = vec![core; vcpus];
         machine.online = vec![false; vcpus];

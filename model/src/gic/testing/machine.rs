@@ -80,6 +80,7 @@ impl Machine {
     }
 
     fn each(&mut self, word: Word, mask: u32, mut act: impl FnMut(&mut Line)) {
+        assert_ne!(mask, 0, "an access to {word:?} for nothing: each takes time");
         for bit in (0..32).filter(|bit| mask & 1 << bit != 0) {
             let (core, intid) = match word {
                 Word::Private(core) => (core, bit),

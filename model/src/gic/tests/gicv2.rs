@@ -3,7 +3,7 @@
 use super::super::{Drained, Version, from_gicv2, image, lr, to_gicv2};
 use super::fake::{PPIS, World};
 
-fn world(vcpus: usize, lrs: usize) -> World {
+pub(super) fn world(vcpus: usize, lrs: usize) -> World {
     let mut world = World::with(Version::V2, vcpus, lrs);
     (1..vcpus).for_each(|vcpu| world.online(vcpu));
     world.write(0, 1);
@@ -11,7 +11,7 @@ fn world(vcpus: usize, lrs: usize) -> World {
     world
 }
 
-fn send(world: &mut World, source: usize, value: u64) {
+pub(super) fn send(world: &mut World, source: usize, value: u64) {
     let hit = world.shared.send_sgir(source, value);
     for (vcpu, core) in world.machine.borrow_mut().cores.iter_mut().enumerate() {
         core.kicked |= hit & 1 << vcpu != 0;
@@ -19,7 +19,7 @@ fn send(world: &mut World, source: usize, value: u64) {
 }
 
 /// The next SGI and its source.
-fn take(world: &mut World, vcpu: usize) -> Option<(u32, u32)> {
+pub(super) fn take(world: &mut World, vcpu: usize) -> Option<(u32, u32)> {
     world.quiesce();
     let intid = world.ack(vcpu)?;
     Some((intid, world.machine.borrow().cores[vcpu].source))
@@ -101,6 +101,8 @@ fn targets() {
     assert!(!world.machine.borrow().spis[34].enabled, "its only target is off");
     world.online(2);
     assert!(world.machine.borrow().spis[34].enabled);
+    world.dist(0, 0x820, 4, Some(0x0401_0203));
+    assert_eq!(world.read(0x820), 0x0401_0200, "each byte is one's own");
     world.dist(0, 0x822, 1, Some(0));
     assert!(!world.machine.borrow().spis[34].enabled, "no target");
     assert_eq!(world.dist(0, 0x822, 2, None), 0, "no halfwords");

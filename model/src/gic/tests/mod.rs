@@ -2,11 +2,16 @@
 
 mod flight;
 mod gicv2;
+mod idle;
+mod lives;
 mod mirror;
+mod neighbours;
+mod outside;
 mod overflow;
 mod random;
 mod registers;
 mod sgi;
+mod sources;
 mod written;
 
 use super::testing::fake;

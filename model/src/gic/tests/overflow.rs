@@ -6,7 +6,7 @@ use super::fake::{SPIS, World};
 const SGI_BASE: u64 = 0x1_0000;
 
 /// One vCPU, everything enabled; the priority of INTID n is 0x10 + 8 * (n % 16).
-fn world(vcpus: usize, lrs: usize) -> World {
+pub(super) fn world(vcpus: usize, lrs: usize) -> World {
     let mut world = World::new(vcpus, lrs);
     world.write(0, 3);
     for intid in (0..32).chain(SPIS.iter().map(|spi| u64::from(spi.intid))) {
@@ -24,7 +24,7 @@ fn world(vcpus: usize, lrs: usize) -> World {
     world
 }
 
-fn sgis(world: &mut World, mask: u32) {
+pub(super) fn sgis(world: &mut World, mask: u32) {
     for sgi in (0..16).filter(|sgi| mask & 1 << sgi != 0) {
         world.shared.send(0, 1 | sgi << 24, SgiRegister::Sgi1r);
     }
@@ -175,7 +175,7 @@ fn one_that_is_sent_again_while_it_is_outside_comes_twice() {
 }
 
 /// Two vCPUs with one list register each; SPIs go to vCPU 1.
-fn narrow() -> World {
+pub(super) fn narrow() -> World {
     let mut world = world(2, 1);
     world.online(1);
     for intid in (0..32).chain(SPIS.iter().map(|spi| u64::from(spi.intid))) {
@@ -192,7 +192,7 @@ fn narrow() -> World {
 }
 
 /// An active interrupt and one that preempted it, with one list register between them: the first is outside.
-fn nested(world: &mut World, vcpu: usize, outer: u32, inner: u32) {
+pub(super) fn nested(world: &mut World, vcpu: usize, outer: u32, inner: u32) {
     for intid in [outer, inner] {
         world.input(vcpu, intid, true);
         world.quiesce();

@@ -34,6 +34,33 @@ fn only_many_cores_need_a_range_selector() {
     }
 }
 
+/// Accesses of other widths and places than the architecture has are ignored (IHI 0069, 12.1.3).
+#[test]
+fn odd_accesses_are_nobodys() {
+    let mut world = World::new(1, 1);
+    world.write(0x104, 0xffff_ffff);
+    for (offset, width) in
+        [(0x104, 2), (0x104, 8), (0x105, 1), (0x105, 4), (0x106, 4), (0x104, 3), (0x422, 4)]
+    {
+        world.dist(0, offset, width, Some(u64::MAX));
+        assert_eq!(world.dist(0, offset, width, None), 0, "{width} bytes at {offset:#x}");
+    }
+    assert_eq!((world.read(0x104), world.read(0x420), world.read(0x424)), (OWNED_WORD_1, 0, 0));
+}
+
+/// A vCPU that the partition does not have reads and writes nothing.
+#[test]
+fn nobody_has_no_registers() {
+    let mut world = World::new(2, 1);
+    let mut hw = super::fake::Physical(world.machine.clone(), 2);
+    for write in [Some(3), None] {
+        let access = Access { width: 4, write };
+        assert_eq!(world.vgic.dist_access(2, 0, access, &mut hw, &mut world.lrs(0)), 0);
+        assert_eq!(world.vgic.redist_access(2, 4, access, &mut hw, &mut world.lrs(0)), 0);
+    }
+    assert_eq!(world.read(0), 0x50);
+}
+
 #[test]
 fn a_store_answers_nothing() {
     let mut world = World::new(1, 1);

@@ -21,6 +21,7 @@ fn targets_of_a_value() {
     assert_eq!(targets(4 << 44 | 0xffff, 0, MAX_VCPUS), 0);
     assert_eq!(targets(15 << 44 | 0xffff, 0, MAX_VCPUS), 0);
     assert_eq!(targets(IRM, 63, MAX_VCPUS), u64::MAX >> 1);
+    assert_eq!(targets(IRM, 64, 2), 0b11, "nobody's own is left out");
     assert_eq!(targets(IRM, 1 << 40, 2), 0b11, "no panic");
 }
 
