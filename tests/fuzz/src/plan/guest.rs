@@ -18,11 +18,11 @@ pub fn check(plan: &Plan, number: usize, host: &DeviceTree) {
     };
     let tree = Fdt::new(&blob).expect("an independent reader reads it");
     assert_eq!(tree.total_size(), blob.len());
-    assert_eq!(tree.cpus().count(), partition.cpus.len());
     // What the user wrote there is copied as it is, and may say anything.
     if partition.guest_tree.is_some() {
         return;
     }
+    assert_eq!(tree.cpus().count(), partition.cpus.len());
     assert!(tree.find_node("/partitions").is_none(), "the plan is nobody's to read");
     memory(&tree, partition);
     let given = given(plan, partition);
