@@ -7,9 +7,9 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::Catalogue;
 use super::clocks::{Uses, is_clock_property};
 use super::give::Named;
+use super::{Catalogue, Facts};
 use crate::dt::{Target, properties, value};
 use crate::plan::ErrorKind;
 
@@ -54,9 +54,8 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
             if settled {
                 continue;
             }
-            let provider = index
-                .upwards(target)
-                .find(|above| catalogue.facts(*above).is_some_and(|facts| !facts.spans().is_empty()));
+            let provider =
+                index.upwards(target).find(|above| catalogue.facts(*above).is_some_and(Facts::has_registers));
             let led = led.or(Some(number));
             let Some(provider) = provider else {
                 // A bus comes without the devices on it, anything else with its parts.
