@@ -57,6 +57,10 @@ address! {
 /// 4 KiB, the granule of both translation stages.
 pub const PAGE: u64 = 0x1000;
 
+/// The end of the physical addresses that are used: 48 bits, as translation tables have them without FEAT_LPA2 (DDI 0487
+/// D8.3.1).
+pub const PA_END: Pa = Pa(1 << 48);
+
 /// A range of addresses: base and size in bytes. It never wraps: [`Span::new`] refuses that.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Span<A> {

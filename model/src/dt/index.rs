@@ -10,7 +10,7 @@ use dtoolkit::Node;
 use dtoolkit::model::{DeviceTree, DeviceTreeNode};
 
 use super::{Arguments, arguments, cell, cells, compatible, number, okay, text, value};
-use crate::addr::{Pa, PaSpan};
+use crate::addr::{PA_END, Pa, PaSpan};
 
 /// The nodes of a tree.
 pub struct Index<'a> {
@@ -206,7 +206,8 @@ impl<'a> Index<'a> {
         (count("#address-cells", 2), count("#size-cells", 1))
     }
 
-    /// A node's registers at physical addresses, translated through the `ranges` of every bus above it.
+    /// A node's registers at physical addresses, translated through the `ranges` of every bus above it. What lies beyond
+    /// [`PA_END`] is as good as malformed: nobody could map it.
     #[must_use]
     pub fn registers(&self, at: usize) -> Registers {
         let entry = self.entries.get(at);
@@ -234,7 +235,8 @@ impl<'a> Index<'a> {
             if size == 0 {
                 continue;
             }
-            match self.translate(bus, base, size).and_then(|base| PaSpan::new(Pa(base), size)) {
+            let span = self.translate(bus, base, size).and_then(|base| PaSpan::new(Pa(base), size));
+            match span.filter(|span| span.end() <= PA_END) {
                 Some(span) => spans.push(span),
                 None => return Registers::Bad,
             }
@@ -267,7 +269,8 @@ impl<'a> Index<'a> {
         for range in ranges.chunks(width.max(1)) {
             let (to, length) = range.get(child..)?.split_at_checked(up)?;
             let (to, length) = (number(to)?, number(length)?);
-            windows.push(PaSpan::new(Pa(self.translate(parent, to, length)?), length)?);
+            let window = PaSpan::new(Pa(self.translate(parent, to, length)?), length)?;
+            windows.push(Some(window).filter(|window| window.end() <= PA_END)?);
         }
         Some(windows)
     }

@@ -19,7 +19,7 @@ pub(super) fn ram(index: &Index<'_>, given: &[PaSpan]) -> Result<Vec<PaSpan>, Pl
                     Registers::Mapped(found) if index.disabled_by(number).is_none() => spans.extend(found),
                     Registers::Mapped(_) => {}
                     Registers::Bad | Registers::OffBus => {
-                        let want = "base and size of RAM";
+                        let want = "base and size of RAM, within 48 bits of address";
                         let kind = ErrorKind::BadBoardProperty(want);
                         return Err(PlanError::property(&entry.path, "reg", kind));
                     }
