@@ -295,14 +295,19 @@ fn info(env: &Env) -> Outcome {
     Ok(())
 }
 
-/// A standby state ends with the next interrupt, masked or not.
+/// A standby state ends with the next interrupt, masked or not. It may end early, as WFI may (DEN 0022, CPU_SUSPEND): by an
+/// interrupt of the hypervisor's own.
 fn standby(env: &Env) -> Outcome {
     irq::enable(env.machine.virtual_timer);
     for _ in 0..5 {
         let due = timer::now() + timer::frequency() / 100;
         timer::set_virtual(due);
-        same!(cpu_suspend(0, 0, 0), OK, "CPU_SUSPEND");
-        ensure!(timer::now() >= due, "it came back before its time");
+        let mut times = 0;
+        while timer::now() < due {
+            same!(cpu_suspend(0, 0, 0), OK, "CPU_SUSPEND");
+            times += 1;
+        }
+        ensure!((1..=20).contains(&times), "it took {times} calls, as if none slept");
         same!(irq::take(), Some(env.machine.virtual_timer), "interrupt that ended it");
         timer::stop_virtual();
         gic::end(env.machine.virtual_timer);
