@@ -91,7 +91,12 @@ fn resolve(catalogue: &Catalogue<'_>, board: &Board, name: &str) -> Result<(usiz
         return Err(later("which is not on the bridge's first bus"));
     }
     let bad = |property: &str| ErrorKind::BadDeviceProperty(path.to_owned(), property.to_owned());
-    if bridge.windows.is_empty() {
+    // A window is mapped to who has functions behind it: RAM and the interrupt controller are never in one.
+    let taken = |window: &super::Window| {
+        let span = window.physical().pages();
+        board.ram.iter().chain(&board.gic.frames()).any(|other| other.overlaps(&span))
+    };
+    if bridge.windows.is_empty() || bridge.windows.iter().any(taken) {
         return Err(bad("ranges"));
     }
     // What a function says on the bus has to be what the SMMU gets.
