@@ -162,6 +162,15 @@ impl Console {
         }
     }
 
+    /// Writes the LF that is owed to a CR.
+    fn pay(&self) -> bool {
+        let carry = self.carry.swap(0, Ordering::Relaxed);
+        if carry != 0 {
+            uart::put(carry);
+        }
+        carry != 0
+    }
+
     fn waits(&self) -> bool {
         self.drain.is_pending() || self.carry.load(Ordering::Relaxed) != 0
     }
@@ -172,9 +181,7 @@ impl Console {
             if !uart::has_room() {
                 return false;
             }
-            let carry = self.carry.swap(0, Ordering::Relaxed);
-            if carry != 0 {
-                uart::put(carry);
+            if self.pay() {
                 continue;
             }
             let mut byte = [0];
@@ -279,7 +286,7 @@ pub fn interrupt(me: usize) {
     console.pump(me);
 }
 
-/// Goes on with the output of a partition that does not run.
+/// Goes on with a partition's output, if its turn has come.
 pub fn go_on(me: usize) {
     if let Some(console) = CONSOLE.get()
         && console.drain.is_for(me, clock::now())
@@ -344,10 +351,7 @@ pub fn settle() {
     uart::interrupts(false, false);
     while console.waits() {
         if let Some(mut turn) = console.drain.turn_of_all() {
-            let carry = console.carry.swap(0, Ordering::Relaxed);
-            if carry != 0 {
-                uart::put(carry);
-            }
+            console.pay();
             let mut bytes = [0; uart::STEP];
             let count = turn.fill(|source| console.ring(source), &mut bytes);
             for &byte in bytes.iter().take(count) {
@@ -372,10 +376,7 @@ pub fn last_words() {
         }
     };
     uart::interrupts(false, false);
-    let carry = console.carry.swap(0, Ordering::Relaxed);
-    if carry != 0 {
-        uart::put(carry);
-    }
+    console.pay();
     if turn.as_ref().is_none_or(Turn::is_within_a_line) {
         [b'\r', b'\n'].into_iter().for_each(uart::put);
     }

@@ -102,7 +102,7 @@ impl Drain {
         self.pending.fetch_or(bit(source), Ordering::SeqCst);
     }
 
-    /// In the turn: nothing is left in this ring;
+    /// In the turn: nothing is left in this ring.
     fn emptied(&self, source: usize) {
         if let Some(line) = self.lines.get(source) {
             line.fetch_and(!HELD, Ordering::SeqCst);
@@ -110,7 +110,7 @@ impl Drain {
         self.pending.fetch_and(!bit(source), Ordering::SeqCst);
     }
 
-    /// but there is.
+    /// Something is in this ring.
     fn filled(&self, source: usize) {
         if let Some(line) = self.lines.get(source) {
             line.fetch_or(HELD, Ordering::SeqCst);
@@ -153,8 +153,7 @@ impl Drain {
     pub fn end(&self, source: usize, pushed: bool) -> bool {
         let Some(line) = self.lines.get(source) else { return false };
         if pushed {
-            line.fetch_or(HELD, Ordering::SeqCst);
-            self.mark(source);
+            self.filled(source);
         }
         line.fetch_and(!(BUSY | WANTED), Ordering::SeqCst) & WANTED != 0
     }

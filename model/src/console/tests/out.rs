@@ -134,6 +134,18 @@ fn strangers_are_nobody() {
     assert!(!drain.is_pending());
 }
 
+/// How many lines `SOURCE NUMBER` each source has; they count up from 0.
+pub(super) fn in_order(out: &str) -> [usize; 3] {
+    let mut next = [0; 3];
+    for line in out.lines() {
+        let (source, number) = line.split_once(' ').unwrap();
+        let expected = &mut next[source.parse::<usize>().unwrap()];
+        assert_eq!(number.parse::<usize>().unwrap(), *expected);
+        *expected += 1;
+    }
+    next
+}
+
 /// Three producers and a drain on other threads: every line comes out once, whole, in its producer's order.
 #[test]
 fn many_cores() {
@@ -169,14 +181,7 @@ fn many_cores() {
             }
         }
     });
-    let mut next = [0; 3];
-    for line in String::from_utf8(out).unwrap().lines() {
-        let (source, number) = line.split_once(' ').unwrap();
-        let expected = &mut next[source.parse::<usize>().unwrap()];
-        assert_eq!(number.parse::<usize>().unwrap(), *expected);
-        *expected += 1;
-    }
-    assert_eq!(next, [lines; 3]);
+    assert_eq!(in_order(&String::from_utf8(out).unwrap()), [lines; 3]);
 }
 
 proptest! {

@@ -3,6 +3,7 @@
 use super::super::drain::Drain;
 use super::super::line::Assembler;
 use super::super::ring::Ring;
+use super::out::in_order;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -155,74 +156,99 @@ fn a_line_without_its_end_is_known() {
     assert!(byte == *b"\n" && !within());
 }
 
+/// Cores that write their own rings and come when they are called, and a terminal that has room.
+struct Cores<const N: usize> {
+    drain: Drain,
+    rings: [Ring<N>; 3],
+    kicked: [AtomicBool; 3],
+    out: Mutex<Vec<u8>>,
+}
+
+impl<const N: usize> Cores<N> {
+    /// Nobody is passed over: what is lost stays so.
+    fn new() -> Self {
+        Self {
+            drain: Drain::new(COMMON, u64::MAX),
+            rings: [const { Ring::new() }; 3],
+            kicked: [const { AtomicBool::new(false) }; 3],
+            out: Mutex::new(Vec::new()),
+        }
+    }
+
+    fn is_kicked(&self, me: usize) -> bool {
+        self.kicked[me].swap(false, Ordering::SeqCst)
+    }
+
+    /// Writes what is to be written by this one, and calls the next.
+    fn pump(&self, me: usize) {
+        while let Some(mut turn) = self.drain.turn(me, 0) {
+            let mut bytes = [0; 16];
+            loop {
+                let filled = turn.fill(|source| self.rings.get(source), &mut bytes);
+                if filled == 0 {
+                    break;
+                }
+                self.out.lock().unwrap().extend_from_slice(&bytes[..filled]);
+            }
+            drop(turn);
+            if !self.drain.is_for(me, 0) {
+                break;
+            }
+        }
+        if let Some(next) = self.drain.call(me, 0) {
+            self.kicked[next].store(true, Ordering::SeqCst);
+        }
+    }
+
+    fn written(&self) -> usize {
+        self.out.lock().unwrap().len()
+    }
+
+    /// Has each core do its work on a thread of its own; what the terminal has then.
+    fn run(&self, core: impl Fn(usize) + Sync) -> String {
+        std::thread::scope(|scope| {
+            for me in 0..3 {
+                let core = &core;
+                scope.spawn(move || core(me));
+            }
+        });
+        String::from_utf8(core::mem::take(&mut *self.out.lock().unwrap())).unwrap()
+    }
+}
+
 /// Three cores that write and come when they are called: nothing is left lying, though nobody looks of his own accord.
 #[test]
 fn no_call_is_lost() {
     let lines = if cfg!(miri) { 20 } else { 1000 };
     let rounds = if cfg!(miri) { 1 } else { 10 };
     for _ in 0..rounds {
-        // Nobody is passed over: what is lost stays so.
-        let (drain, rings) = (Drain::new(COMMON, u64::MAX), [const { Ring::<64>::new() }; 3]);
-        let kicked = [const { AtomicBool::new(false) }; 3];
-        let out = Mutex::new(Vec::new());
-        let written = AtomicUsize::new(0);
-        let pump = |me: usize| {
-            while let Some(mut turn) = drain.turn(me, 0) {
-                let mut bytes = [0; 16];
-                loop {
-                    let filled = turn.fill(|source| rings.get(source), &mut bytes);
-                    if filled == 0 {
-                        break;
-                    }
-                    out.lock().unwrap().extend_from_slice(&bytes[..filled]);
-                    written.fetch_add(filled, Ordering::Relaxed);
-                }
-                drop(turn);
-                if !drain.is_for(me, 0) {
-                    break;
-                }
-            }
-            if let Some(next) = drain.call(me, 0) {
-                kicked[next].store(true, Ordering::SeqCst);
-            }
-        };
+        let cores = Cores::<64>::new();
         let all: usize = (0..lines).map(|line| 3 * format!("0 {line}\n").len()).sum();
-        let core = |me: usize| {
+        let out = cores.run(|me| {
             let text = |line: usize| format!("{me} {line}\n");
             let mut line = 0;
             // Without progress for this long, something is lost.
             let mut patience = 2_000_000_u64;
             let mut seen = 0;
-            while line < lines || written.load(Ordering::Relaxed) < all {
-                if kicked[me].swap(false, Ordering::SeqCst) {
-                    pump(me);
-                } else if line < lines && rings[me].push(text(line).as_bytes()) {
+            while line < lines || cores.written() < all {
+                if cores.is_kicked(me) {
+                    cores.pump(me);
+                } else if line < lines && cores.rings[me].push(text(line).as_bytes()) {
                     line += 1;
-                    drain.mark(me);
-                    if drain.is_for(me, 0) {
-                        pump(me);
+                    cores.drain.mark(me);
+                    if cores.drain.is_for(me, 0) {
+                        cores.pump(me);
                     }
                 } else {
                     std::thread::yield_now();
-                    patience = if seen == written.load(Ordering::Relaxed) { patience - 1 } else { 2_000_000 };
-                    seen = written.load(Ordering::Relaxed);
-                    assert!(patience > 0, "{me} waits and nobody calls: {drain:?}");
+                    let written = cores.written();
+                    patience = if seen == written { patience - 1 } else { 2_000_000 };
+                    seen = written;
+                    assert!(patience > 0, "{me} waits and nobody calls: {:?}", cores.drain);
                 }
             }
-        };
-        std::thread::scope(|scope| {
-            for me in 0..3 {
-                scope.spawn(move || core(me));
-            }
         });
-        let mut next = [0; 3];
-        for line in String::from_utf8(out.into_inner().unwrap()).unwrap().lines() {
-            let (source, number) = line.split_once(' ').unwrap();
-            let expected = &mut next[source.parse::<usize>().unwrap()];
-            assert_eq!(number.parse::<usize>().unwrap(), *expected);
-            *expected += 1;
-        }
-        assert_eq!(next, [lines; 3]);
+        assert_eq!(in_order(&out), [lines; 3]);
     }
 }
 
@@ -231,62 +257,35 @@ fn no_call_is_lost() {
 #[test]
 fn no_letter_is_without_its_name() {
     let (letters, lines) = if cfg!(miri) { (8, 3) } else { (40, 150) };
-    let (drain, rings) = (Drain::new(COMMON, u64::MAX), [const { Ring::<2048>::new() }; 3]);
-    let kicked = [const { AtomicBool::new(false) }; 3];
-    let out = Mutex::new(Vec::new());
+    let cores = Cores::<2048>::new();
     let busy = AtomicUsize::new(3);
-    let pump = |me: usize| {
-        while let Some(mut turn) = drain.turn(me, 0) {
-            let mut bytes = [0; 16];
-            loop {
-                let filled = turn.fill(|source| rings.get(source), &mut bytes);
-                if filled == 0 {
-                    break;
-                }
-                out.lock().unwrap().extend_from_slice(&bytes[..filled]);
-            }
-            drop(turn);
-            if !drain.is_for(me, 0) {
-                break;
-            }
-        }
-        if let Some(next) = drain.call(me, 0) {
-            kicked[next].store(true, Ordering::SeqCst);
-        }
-    };
-    let core = |me: usize| {
+    let out = cores.run(|me| {
         let mut assembler = Assembler::new(&me.to_string());
         let _ = assembler.focus(true);
         for line in 0..lines {
             let text = format!("{}{line}\n", "abcdefgh".repeat(letters / 8));
             for byte in text.bytes() {
-                while Assembler::room(rings[me].free()) == 0 || kicked[me].swap(false, Ordering::SeqCst) {
-                    pump(me);
+                while Assembler::room(cores.rings[me].free()) == 0 || cores.is_kicked(me) {
+                    cores.pump(me);
                 }
-                if drain.begin(me) {
+                if cores.drain.begin(me) {
                     assembler.interrupted();
                 }
                 let bytes = assembler.put(byte);
-                assert!(rings[me].push(bytes));
-                if drain.end(me, !bytes.is_empty()) || drain.is_for(me, 0) {
-                    pump(me);
+                assert!(cores.rings[me].push(bytes));
+                if cores.drain.end(me, !bytes.is_empty()) || cores.drain.is_for(me, 0) {
+                    cores.pump(me);
                 }
             }
         }
         busy.fetch_sub(1, Ordering::SeqCst);
-        while busy.load(Ordering::SeqCst) != 0 || drain.is_pending() {
-            if kicked[me].swap(false, Ordering::SeqCst) {
-                pump(me);
+        while busy.load(Ordering::SeqCst) != 0 || cores.drain.is_pending() {
+            if cores.is_kicked(me) {
+                cores.pump(me);
             }
             std::thread::yield_now();
         }
-    };
-    std::thread::scope(|scope| {
-        for me in 0..3 {
-            scope.spawn(move || core(me));
-        }
     });
-    let out = String::from_utf8(out.into_inner().unwrap()).unwrap();
     let mut whole = [0; 3];
     for line in out.lines() {
         let (name, text) = line.strip_prefix('[').and_then(|line| line.split_once("] ")).expect(line);
