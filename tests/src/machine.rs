@@ -241,6 +241,14 @@ impl Running {
         }
     }
 
+    /// Waits until a line with `text` in it is on the console, with its end.
+    #[track_caller]
+    pub fn wait_for_line(&mut self, text: &str) {
+        self.wait_until(&format!("a line with \"{text}\""), |all| {
+            all.split_inclusive('\n').any(|line| line.ends_with('\n') && line.contains(text))
+        });
+    }
+
     /// Waits until `found` likes what is on the console.
     #[track_caller]
     pub fn wait_until(&mut self, what: &str, found: impl Fn(&str) -> bool) {
@@ -302,7 +310,7 @@ impl Running {
     }
 
     /// Has the victim of an attack, the plan's second partition, say its last words and power off: `q` on its console, which
-    /// Ctrl-] and its number choose.
+    /// Ctrl-] and its number choose: a line that another partition has begun on the console by then is ended there.
     pub fn end_victim(&mut self) {
         self.type_text("\u{1d}2");
         self.type_text("q");

@@ -26,7 +26,7 @@ fn rows(outcome: &Outcome) -> (Vec<&str>, Vec<&str>) {
 
 /// Has the victim end, and the machine with it.
 fn end(mut machine: Running) -> Outcome {
-    machine.wait_for("attacker: done ");
+    machine.wait_for_line("attacker: done ");
     machine.end_victim();
     machine.end()
 }

@@ -26,7 +26,7 @@ fn random(on: On) {
     let seed = format!("seed={}", 1 + on.target() as u64);
     let machine = Machine::run_changed(on, "tests/system/fuzzer.dtso", &[("seed=1", &seed)]).limit(400);
     let mut machine = machine.start_on_terminal();
-    machine.wait_for("fuzzer: done ");
+    machine.wait_for_line("fuzzer: done ");
     machine.end_victim();
     let outcome = machine.end();
     let lines = outcome.lines("fuzzer");

@@ -190,7 +190,7 @@ pub fn lay(on: On, cpu: &str, bootargs: Option<&str>, counted: bool) -> Siege {
     machine.wait_for("[victim] victim: report 2 ");
     let second = monitor.memory(&spans);
     let early = first_row(&machine.now().log).is_some();
-    machine.wait_for("attacker: done ");
+    machine.wait_for_line("attacker: done ");
     let reports = machine.now().log.matches("[victim] victim: report ").count();
     machine.wait_until("the victim reports", |log| log.matches("[victim] victim: report ").count() > reports);
     let last = [(); LOOKS].map(|()| {
