@@ -54,6 +54,13 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
             if settled {
                 continue;
             }
+            if is_every_partitions(catalogue, target) {
+                let why = format!(
+                    "its {property} refers to {}, which every partition has of its own; mend the board's tree",
+                    catalogue.path(target)
+                );
+                return Err(ErrorKind::Unreachable(catalogue.path(number), why));
+            }
             let provider =
                 index.upwards(target).find(|above| catalogue.facts(*above).is_some_and(Facts::has_registers));
             let led = led.or(Some(number));
@@ -75,6 +82,14 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
         }
     }
     Ok(uses)
+}
+
+/// Whether a node is what a guest's tree has anyway: its root, or its cores. Copied for a device that refers to it, all of the
+/// board would come with it.
+fn is_every_partitions(catalogue: &Catalogue<'_>, number: usize) -> bool {
+    let index = catalogue.index;
+    let root = index.entries().get(number).is_some_and(|entry| entry.parent.is_none());
+    root || index.find("/cpus").is_some_and(|cpus| index.within(number, cpus))
 }
 
 /// The nodes above one that are no buses, whose references are its own.
