@@ -46,6 +46,11 @@ struct Facts {
 }
 
 impl Facts {
+    /// Whether it has something that a partition would have to be given: registers, or interrupts of its own.
+    fn is_a_device(&self) -> bool {
+        self.has_registers() || self.bad_interrupts || !self.spis.is_empty() || !self.private.is_empty()
+    }
+
     /// Whether it has registers that a partition would have to be given; what is said of them may be malformed.
     fn has_registers(&self) -> bool {
         match &self.registers {

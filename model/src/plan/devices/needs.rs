@@ -1,5 +1,5 @@
-//! What devices refer to: a node without registers is copied into the guest's tree, one with registers must be given
-//! too, or stand in for a clock that does not change. What is above a node without being a bus is part of it: a GPIO
+//! What devices refer to: a node without registers and interrupts is copied into the guest's tree, one with any must be
+//! given too, or stand in for a clock that does not change. What is above a node without being a bus is part of it: a GPIO
 //! expander below a firmware's node works through that firmware's mailbox.
 
 use alloc::collections::BTreeMap;
@@ -62,7 +62,7 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
                 return Err(ErrorKind::Unreachable(catalogue.path(number), why));
             }
             let provider =
-                index.upwards(target).find(|above| catalogue.facts(*above).is_some_and(Facts::has_registers));
+                index.upwards(target).find(|above| catalogue.facts(*above).is_some_and(Facts::is_a_device));
             let led = led.or(Some(number));
             let Some(provider) = provider else {
                 // A bus comes without the devices on it, anything else with its parts.
@@ -118,6 +118,12 @@ fn lacks(
                 "it needs {provider_path} ({property}), but {why}; add \"{provider_path}\" to fixed-clocks"
             ),
         };
+        return ErrorKind::Unreachable(path, why);
+    }
+    if !catalogue.facts(provider).is_some_and(Facts::has_registers) {
+        let why = format!(
+            "it needs {provider_path} ({property}), which has interrupts of its own; add \"{provider_path}\""
+        );
         return ErrorKind::Unreachable(path, why);
     }
     match (clock, led) {
