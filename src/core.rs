@@ -4,10 +4,11 @@ use aarch64_cpu::asm::barrier;
 use aarch64_cpu::registers::{MPIDR_EL1, TPIDR_EL2};
 use alloc::vec::Vec;
 use core::mem::offset_of;
-use core::sync::atomic::{AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use tock_registers::interfaces::Readable;
 
 use partita_abi::smccc;
+use partita_model::addr::Ipa;
 use partita_model::gic::{Block, Drained, ListRegisters, Mirror, REDIST_SIZE};
 use partita_model::lifecycle::exits::{self, Exits};
 use partita_model::lifecycle::{Cause, State};
@@ -32,10 +33,17 @@ use crate::{board, console, el1, layout, life, muster, power, smmu};
 #[repr(C)]
 #[derive(Debug)]
 struct Sgis {
-    /// ICC_SGI1R_EL1's target list for this virtual CPU alone; all ones if no list alone can name it.
+    /// The target list of this virtual CPU alone; all ones if no list alone can name it.
     itself: u64,
     /// This virtual CPU's block.
     block: *const Block,
+    /// The virtual CPUs that SGIs may go to: where the last of 64 would be. A list of targets that names one alone has as many
+    /// leading zeros as that one is before it.
+    peers: *const Peer,
+    /// The least number of leading zeros that names one.
+    least: u64,
+    /// This virtual CPU as GICH_LR<n>.CPUID names it (GICv2).
+    source: u64,
     /// ICH_ELRSR_EL2 when every list register is free.
     all_free: u64,
 }
@@ -44,11 +52,11 @@ struct Sgis {
 #[repr(C)]
 #[derive(Debug)]
 struct Registers {
-    /// The distributor.
+    /// The distributor, as HPFAR_EL2 has it.
     dist: u64,
     /// Its mirror.
     dist_words: *const AtomicU32,
-    /// This virtual CPU's SGI frame; with GICv2, which has none, an address that no guest can reach.
+    /// This virtual CPU's SGI frame (GICv3).
     sgi_frame: u64,
     /// Its mirror.
     sgi_words: *const AtomicU32,
@@ -58,10 +66,14 @@ struct Registers {
 #[repr(C)]
 #[derive(Debug)]
 pub struct Peer {
-    block: *const Block,
+    /// Its marks.
+    pending: *const u8,
     /// What [`gic::DOORBELL`] is sent with.
-    doorbell: u64,
+    doorbell: AtomicU64,
 }
+
+/// The most virtual CPUs that one list of targets can name.
+const LISTED: usize = 16;
 
 /// What a core keeps for itself. TPIDR_EL2 points to it; vectors.S knows the fields that have constants below.
 #[repr(C)]
@@ -71,15 +83,12 @@ pub struct Core {
     ready: *const AtomicU64,
     /// and how many of it may be used: none while interrupts wait for a list register.
     ready_count: u64,
-    /// This core's exit counters; the fast path counts in the first.
-    exits: &'static Exits,
-    /// GICv2's CPU interface and virtual interface control, for the fast path.
-    frames: [usize; 2],
-    /// For GICv3's SGIs,
+    /// For SGIs.
     sgis: Sgis,
-    /// and the virtual CPUs that they may go to, with their number.
-    peers: *const Peer,
-    peer_count: u64,
+    /// This core's exit counters.
+    exits: &'static Exits,
+    /// GICv2's CPU interface, virtual interface control and distributor, for the fast path.
+    frames: [usize; 3],
     /// For registers that are mirrored.
     registers: Registers,
     /// What vectors.S does on the way to Rust.
@@ -90,6 +99,8 @@ pub struct Core {
     pub vcpu: usize,
     /// and what the partition keeps of it.
     own: &'static Vcpu,
+    /// The virtual CPUs that SGIs may go to.
+    peers: &'static [Peer],
     /// This core's translation tables.
     pub stage1: Stage1,
     /// Where it opens memory of its partition.
@@ -106,6 +117,11 @@ pub struct Core {
     pub set_way: crate::trap::setway::Series,
 }
 
+/// A page as HPFAR_EL2.FIPA has it: bits 51..12 in 43..4 (DDI 0487, HPFAR_EL2).
+fn fault_page(base: Ipa) -> u64 {
+    base.0 >> 12 << 4
+}
+
 /// Where a redistributor has its SGI frame (IHI 0069, 12.10).
 const SGI_FRAME: u64 = 0x1_0000;
 
@@ -120,13 +136,10 @@ impl Core {
     pub const READY: usize = offset_of!(Core, ready);
     /// Offset of the address of the exit counters.
     pub const EXITS: usize = offset_of!(Core, exits);
-    /// Offset of the addresses of GICC and GICH.
+    /// Offset of the addresses of GICC, GICH and GICD.
     pub const FRAMES: usize = offset_of!(Core, frames);
     /// Offset of what SGIs need.
     pub const SGIS: usize = offset_of!(Core, sgis);
-    /// Offset of the address of the peers and of their number.
-    pub const PEERS: usize = offset_of!(Core, peers);
-
     /// Offset of what guards the way to Rust.
     pub const GUARD: usize = offset_of!(Core, guard);
 
@@ -142,40 +155,50 @@ impl Core {
         auditor: Auditor,
     ) -> Self {
         let (own, blocks) = (&partition.vcpus[vcpu], partition.sgi.blocks());
-        let peer = |(vcpu, block): (&Vcpu, &Block)| Peer {
-            block: core::ptr::from_ref(block),
-            doorbell: gic::controller().doorbell(vcpu.seat),
+        let peer = |block: &Block| Peer {
+            pending: core::ptr::from_ref(block).cast::<u8>().wrapping_add(Block::PENDING),
+            doorbell: AtomicU64::new(0),
         };
         let words = |page: usize| {
             partition.mirrors.get(page).map_or(core::ptr::null(), |page: &Mirror| page.words().as_ptr())
         };
         // In this core's own arena, for ever.
-        let peers: &'static [Peer] = Vec::leak(partition.vcpus.iter().zip(blocks).map(peer).collect());
+        let peers: &'static [Peer] = Vec::leak(blocks.iter().take(LISTED).map(peer).collect());
         Self {
             ready: own.ready.as_ptr(),
             ready_count: 0,
-            exits: &partition.status.exits[vcpu],
-            frames: gic::vectors(false).1,
             sgis: Sgis {
-                itself: if vcpu < 16 { 1 << vcpu } else { u64::MAX },
+                itself: if vcpu < LISTED { 1 << vcpu } else { u64::MAX },
                 block: core::ptr::from_ref(&blocks[vcpu]),
+                peers: peers.as_ptr().wrapping_add(u64::BITS as usize - 1),
+                least: u64::from(u64::BITS) - peers.len() as u64,
+                source: (vcpu as u64) << 10,
                 all_free: 0,
             },
-            peers: peers.as_ptr(),
-            peer_count: peers.len() as u64,
-            registers: Registers {
-                dist: partition.dist.base.0,
-                dist_words: words(0),
-                sgi_frame: match gic::version() {
-                    gic::Version::V2 => 1 << 63,
-                    gic::Version::V3 => partition.redists.base.0 + REDIST_SIZE * vcpu as u64 + SGI_FRAME,
+            exits: &partition.status.exits[vcpu],
+            frames: gic::vectors(false).1,
+            registers: match gic::version() {
+                // The one page is the distributor as this virtual CPU sees it.
+                gic::Version::V2 => Registers {
+                    dist: fault_page(partition.dist.base),
+                    dist_words: words(vcpu),
+                    sgi_frame: u64::MAX,
+                    sgi_words: core::ptr::null(),
                 },
-                sgi_words: words(vcpu + 1),
+                gic::Version::V3 => Registers {
+                    dist: fault_page(partition.dist.base),
+                    dist_words: words(0),
+                    sgi_frame: fault_page(Ipa(partition.redists.base.0
+                        + REDIST_SIZE * vcpu as u64
+                        + SGI_FRAME)),
+                    sgi_words: words(vcpu + 1),
+                },
             },
             guard: Guard::default(),
             partition,
             vcpu,
             own,
+            peers,
             stage1,
             window,
             auditor,
@@ -290,6 +313,10 @@ impl Core {
 
     /// Starts this virtual CPU afresh.
     pub fn enter(&mut self, start: Start) -> ! {
+        // By now every core has come, and has told what it is called.
+        for (peer, vcpu) in self.peers.iter().zip(&self.partition.vcpus) {
+            peer.doorbell.store(gic::controller().doorbell(vcpu.seat), Ordering::Relaxed);
+        }
         self.set_way = Default::default();
         el1::reset();
         if self.view.mitigations.store_bypass == Workaround::Firmware {

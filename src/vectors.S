@@ -8,14 +8,20 @@
 	b	\handler
 .endm
 
-// A table of vectors: `v` is empty for a core that needs no guard, else _guarded.
-.macro table sync, irq, v
+// A table of vectors: `gic` is empty for a GICv3, else _v2; `v` is empty for a core that needs no guard, else _guarded. Calls,
+// traps and interrupts begin in their slot (fast.S): a slot has 32 instructions.
+.macro table gic, v
 	.rept	8				// the current EL: interrupts are masked, so anything here is a fault
 	slot	el2_fault_entry
 	.endr
-	slot	\sync\v			// lower EL, AArch64
-	slot	\irq\v
-	slot	\irq\v
+	.balign	0x80				// lower EL, AArch64
+guest_sync\gic\v:
+	sync_slot\gic \v
+	.org	guest_sync\gic\v + 0x80
+guest_irq\gic\v:
+	irq_slot\gic \v
+	.org	guest_irq\gic\v + 0x80
+	slot	guest_irq\gic\v
 	slot	guest_serror\v
 	.rept	4				// lower EL, AArch32: not offered, so never entered by an honest core
 	slot	guest_aarch32\v
@@ -28,20 +34,20 @@
 .balign 0x800
 .global vectors
 vectors:
-	table	guest_sync, guest_irq
+	table
 .balign 0x800
 .global vectors_guarded
 vectors_guarded:
-	table	guest_sync, guest_irq, _guarded
+	table	, _guarded
 // The same with a GICv2's interrupt path.
 .balign 0x800
 .global vectors_v2
 vectors_v2:
-	table	guest_sync_v2, guest_irq_v2
+	table	_v2
 .balign 0x800
 .global vectors_v2_guarded
 vectors_v2_guarded:
-	table	guest_sync_v2, guest_irq_v2, _guarded
+	table	_v2, _guarded
 
 .macro other_paths v
 guest_serror\v:

@@ -20,6 +20,12 @@ const _: () = assert!(
     Mirror::SET_ENABLE.start.is_multiple_of(128) && Mirror::SET_ENABLE.end == Mirror::SET_ENABLE.start + 128
 );
 
+// What one load takes together.
+const _: () = assert!(Core::EXITS == Core::SGIS + 48 && Core::FRAMES == Core::EXITS + 8);
+
+// The images are found from the block's first byte.
+const _: () = assert!(Block::IMAGES == 0);
+
 // `guard` loads both at once.
 const _: () = assert!(offset_of!(speculation::Guard, rounds) == offset_of!(speculation::Guard, firmware) + 4);
 
@@ -32,15 +38,14 @@ global_asm!(
     emergency_top = const EMERGENCY_TOP,
     core_frames = const Core::FRAMES,
     core_sgis = const Core::SGIS,
-    core_peers = const Core::PEERS,
     core_registers = const Core::REGISTERS,
     core_guard = const Core::GUARD,
-    mirror_known = const Mirror::KNOWN,
+    mirror_values = const Mirror::VALUES,
     set_enable = const Mirror::SET_ENABLE.start,
     peer_bits = const size_of::<Peer>().ilog2(),
     block_pending = const Block::PENDING,
     block_busy = const Block::BUSY,
-    block_images = const Block::IMAGES,
+    block_loaded = const Block::LOADED,
     exit_irq = const 8 * Kind::Irq as usize,
     exit_sgi = const 8 * Kind::Sgi as usize,
     exit_mmio = const 8 * Kind::Mmio as usize,

@@ -20,7 +20,7 @@ pub use partita_model::gic::Version;
 
 /// EL2's kick: a physical SGI that makes a core look at its orders. No guest can send, mask or see it.
 pub const KICK: u32 = 0;
-/// The physical SGI that says that a virtual one was sent to this core's virtual CPU (GICv3). Like the kick it is EL2's
+/// The physical SGI that says that a virtual one was sent to this core's virtual CPU. Like the kick it is EL2's
 /// alone; unlike the kick it waits while the guest does not run.
 pub const DOORBELL: u32 = 1;
 /// Physical priority of everything but the kick; flat, as only EL2 acknowledges.
@@ -119,7 +119,7 @@ controllers! {
     fn route(intid: u32, seat: Seat);
     /// Sends the kick to a core.
     fn kick(seat: Seat);
-    /// What the fast path writes to ring a core's doorbell; 0 if there is no such path.
+    /// What the fast path writes to ring a core's doorbell, once all have come.
     fn doorbell(seat: Seat) -> u64;
 
     /// Acknowledges the most urgent interrupt.
@@ -155,8 +155,8 @@ pub fn interrupt_waits() -> bool {
     crate::sysreg::mrs!("isr_el1") & (1 << 7 | 1 << 6) != 0
 }
 
-/// The vectors with the interrupt path for it, guarded on the way to Rust or not, and the two frames that they use.
-pub fn vectors(guarded: bool) -> (usize, [usize; 2]) {
+/// The vectors with the interrupt path for it, guarded on the way to Rust or not, and the frames that they use.
+pub fn vectors(guarded: bool) -> (usize, [usize; 3]) {
     unsafe extern "C" {
         static vectors: u8;
         static vectors_guarded: u8;
@@ -166,8 +166,8 @@ pub fn vectors(guarded: bool) -> (usize, [usize; 2]) {
     let (table, frames) = match (version(), guarded) {
         (Version::V2, false) => (&raw const vectors_v2, v2::frames()),
         (Version::V2, true) => (&raw const vectors_v2_guarded, v2::frames()),
-        (Version::V3, false) => (&raw const vectors, [0; 2]),
-        (Version::V3, true) => (&raw const vectors_guarded, [0; 2]),
+        (Version::V3, false) => (&raw const vectors, [0; 3]),
+        (Version::V3, true) => (&raw const vectors_guarded, [0; 3]),
     };
     (table as usize, frames)
 }

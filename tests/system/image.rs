@@ -95,7 +95,8 @@ system_tests! {
     /// wrongly.
     fn a_number_of_the_guests_is_clamped(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
         let image = Image::new(&build_image());
-        for path in ["sgi_to_another", "sgi_to_another_guarded"] {
+        let paths = ["sgi_to_another", "sgi_to_another_guarded", "sgir_to_another", "sgir_to_another_guarded"];
+        for path in paths {
             assert!(image.clamps(image.symbol(path)), "{path} has no clamp");
         }
     }

@@ -24,8 +24,10 @@ unsafe extern "C" {
     fn measure_load(address: u64) -> u64;
     fn measure_store(address: u64, value: u64) -> u64;
     fn measure_tlbi(page: u64) -> u64;
-    fn measure_sgi_v3(value: u64, flag: *const AtomicU32) -> u64;
-    fn measure_sgi_v2(value: u64, flag: *const AtomicU32, sgir: u64) -> u64;
+    fn measure_sgi_v3(value: u64) -> u64;
+    fn measure_sgi_v2(value: u64, sgir: u64, gicc: u64) -> u64;
+    fn send_sgi_v3(value: u64);
+    fn send_sgi_v2(value: u64, sgir: u64);
     fn measure_timer(ahead: u64, gicc: u64) -> u64;
 }
 
@@ -127,18 +129,11 @@ fn main(machine: &'static Machine) {
         row("tlbi-for-all-cores", &|| measure_tlbi(1 << 35 >> 12));
         gic::enable(machine.virtual_timer, true);
         row("timer-latency", &|| measure_timer(10_000, gic::gicc()));
-        cpu::unmask_interrupts();
-        row("sgi-self", &|| {
-            CAME.store(0, Ordering::SeqCst);
-            match gic::version() {
-                // To oneself: by a list of this core alone; by TargetListFilter = 2 (IHI 0048, 4.3.15).
-                Version::V3 => measure_sgi_v3(u64::from(SGI) << 24 | 1, &raw const CAME),
-                Version::V2 => {
-                    measure_sgi_v2(2 << 24 | u64::from(SGI), &raw const CAME, machine.gicd + GICD_SGIR)
-                }
-            }
+        row("sgi-self", &|| match gic::version() {
+            // To oneself: by a list of this core alone; by TargetListFilter = 2 (IHI 0048, 4.3.15).
+            Version::V3 => measure_sgi_v3(u64::from(SGI) << 24 | 1),
+            Version::V2 => measure_sgi_v2(2 << 24 | u64::from(SGI), machine.gicd + GICD_SGIR, gic::gicc()),
         });
-        cpu::mask_interrupts();
     }
 }
 
@@ -183,7 +178,13 @@ fn to_another(machine: &'static Machine, repeat: u64) {
         CAME.store(0, Ordering::SeqCst);
         timer::spin(timer::frequency() / 10_000);
         cpu::mark();
-        gic::send(SGI, 1 << 1);
+        // SAFETY: sends an SGI that the second core waits for.
+        unsafe {
+            match gic::version() {
+                Version::V3 => send_sgi_v3(u64::from(SGI) << 24 | 1 << 1),
+                Version::V2 => send_sgi_v2(1 << 1 << 16 | u64::from(SGI), machine.gicd + GICD_SGIR),
+            }
+        }
         wait_for(1);
         timer::spin(timer::frequency() / 10_000);
         cpu::mark();

@@ -126,8 +126,10 @@ impl Vgic {
             R::SetActive => self.set_active(word, mask, ctx),
             R::ClearActive => self.clear_active(word, mask, ctx),
         }
-        if matches!(register, R::Group | R::SetEnable | R::ClearEnable) {
-            self.reflect(word);
+        match register {
+            R::Group => self.reflect(word),
+            R::SetEnable | R::ClearEnable => self.reflect_enabled(word),
+            _ => {}
         }
         0
     }

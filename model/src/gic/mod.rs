@@ -195,7 +195,7 @@ pub struct Vgic {
     routes: Box<[Route]>,
     cpus: Box<[Cpu]>,
     shared: Arc<Shared>,
-    /// The distributor, then each redistributor's SGI frame (GICv3).
+    /// GICv3: the distributor, then each redistributor's SGI frame. GICv2: the distributor as each vCPU sees it.
     mirrors: Arc<[Mirror]>,
     /// vCPUs whose list registers are to be looked at before the call returns.
     nudged: u64,
@@ -267,9 +267,7 @@ impl Vgic {
             spis: spis.into_boxed_slice(),
             cpus: (0..config.vcpus).map(cpu).collect(),
             shared: Arc::new(Shared::new(config.version, config.vcpus)),
-            mirrors: (0..=if config.version == Version::V3 { config.vcpus } else { 0 })
-                .map(|_| Mirror::new())
-                .collect(),
+            mirrors: (0..mirror::pages(config.version, config.vcpus)).map(|_| Mirror::new()).collect(),
             nudged: 0,
         };
         vgic.reset_state();

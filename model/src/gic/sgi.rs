@@ -1,11 +1,13 @@
 //! Software-generated interrupts: decoding of ICC_SGI1R_EL1, its sisters and GICD_SGIR, and delivery without a lock.
 //!
 //! Guest SGIs are virtual throughout: no physical SGI carries a guest's number, and HW=1 would be UNPREDICTABLE
-//! for them (IHI 0069, 12.4.9). The sender sets a bit in the target's [`Shared`] state and kicks its core; the
-//! target moves the bit into a list register. Neither takes the partition's lock in the common case.
+//! for them (IHI 0069, 12.4.9). The sender marks the SGI in the target's [`Shared`] state and kicks its core; the
+//! target moves the mark into a list register. Neither takes the partition's lock in the common case.
 //!
-//! GICv2 keeps SGIs of one number apart by their source (IHI 0048, 2.2.1), and a number may be in one list register
-//! only (5.3.8). So one source is there, and others wait behind it, for which its end asks for maintenance.
+//! A mark is a byte. With GICv3 it is 1, so a sender stores it without looking, and nobody's mark is lost by that. GICv2
+//! keeps SGIs of one number apart by their source (IHI 0048, 2.2.1): there the byte has a bit for each. A number may be in
+//! one list register only (5.3.8), so one source is there, and others wait behind it, for which its end asks for
+//! maintenance.
 
 use alloc::boxed::Box;
 use core::mem::offset_of;
@@ -27,33 +29,76 @@ pub struct Shared {
     cpus: Box<[Block]>,
 }
 
-/// One vCPU's part. EL2's assembly delivers an SGI by it in the common case (GICv3): its layout is fixed.
+/// One vCPU's part. EL2's assembly delivers an SGI by it in the common case: its layout is fixed.
 #[derive(Debug, Default)]
 #[repr(C)]
 pub struct Block {
-    /// Pending SGIs that are in no list register.
-    pending: AtomicU32,
+    /// Prepared list-register images, in the form that the board's have; 0 while the SGI may not be delivered (it stays
+    /// pending).
+    images: [AtomicU64; 16],
+    /// Pending SGIs that are in no list register: a byte for each, the first eight in the first word. With GICv3 it is 1,
+    /// with GICv2 a bit for each source.
+    pending: [AtomicU64; 2],
     /// The model holds interrupts of this vCPU outside the list registers.
     crowded: AtomicBool,
     /// Another core changed what this vCPU may take.
     attention: AtomicBool,
-    /// Prepared list-register images; 0 while the SGI may not be delivered (it stays pending).
-    images: [AtomicU64; 16],
     /// GICR_IGROUPR0's SGI bits.
     group1: AtomicU32,
-    /// GICv2: the sources from which each is pending. Not zero exactly where `pending` has the bit, but for a moment.
-    sources: [AtomicU8; 16],
     /// GICv2: the source of the one that is, or was last, in a list register, as a bit.
     loaded: [AtomicU8; 16],
 }
 
 impl Block {
-    /// Offset of the 32-bit word of SGIs that are pending outside the list registers.
+    /// Offset of sixteen bytes, not zero where the SGI is pending outside the list registers.
     pub const PENDING: usize = offset_of!(Block, pending);
     /// Offset of two bytes: while either is not zero, only [`Shared::drain`] and the lock may fill list registers.
     pub const BUSY: usize = offset_of!(Block, crowded);
     /// Offset of sixteen list-register images, 0 where the SGI may not be delivered now.
     pub const IMAGES: usize = offset_of!(Block, images);
+    /// Offset of sixteen bytes: GICv2's source, as a bit, of the one that is, or was last, in a list register.
+    pub const LOADED: usize = offset_of!(Block, loaded);
+
+    /// Marks an SGI as pending: with these bits, beside those that it has.
+    fn mark(&self, sgi: u32, bits: u8) {
+        if let Some(word) = self.pending.get(sgi as usize / 8) {
+            word.fetch_or(u64::from(bits) << (8 * (sgi % 8)), Ordering::AcqRel);
+        }
+    }
+
+    /// Takes marks of an SGI away.
+    fn unmark(&self, sgi: u32, bits: u8) {
+        if let Some(word) = self.pending.get(sgi as usize / 8) {
+            word.fetch_and(!(u64::from(bits) << (8 * (sgi % 8))), Ordering::AcqRel);
+        }
+    }
+
+    /// While this holds, only [`Shared::drain`] and the lock may fill list registers.
+    fn is_busy(&self) -> bool {
+        self.crowded.load(Ordering::Acquire) || self.attention.load(Ordering::Acquire)
+    }
+
+    /// Notes the source of an SGI that goes into a list register.
+    fn load(&self, sgi: u32, source: u8) {
+        if let Some(loaded) = self.loaded.get(sgi as usize) {
+            loaded.store(source, Ordering::Release);
+        }
+    }
+
+    /// The marks of an SGI.
+    fn marks(&self, sgi: u32) -> u8 {
+        let word = self.pending.get(sgi as usize / 8);
+        word.map_or(0, |word| (word.load(Ordering::Acquire) >> (8 * (sgi % 8))) as u8)
+    }
+}
+
+/// A bit for each byte of the word that is not zero.
+fn marked(word: u64) -> u32 {
+    const LOW: u64 = 0x7f7f_7f7f_7f7f_7f7f;
+    // Bit 7 of each byte that has any bit set: the addition carries into it and no further.
+    let high = (((word & LOW) + LOW) | word) & !LOW;
+    // Gathers them in the uppermost byte: 7, 15, ... 63 come to 56, 57, ... 63, and no two products meet.
+    ((high >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56) as u32
 }
 
 const _: () = assert!(offset_of!(Block, attention) == Block::BUSY + 1 && Block::BUSY.is_multiple_of(2));
@@ -100,7 +145,7 @@ impl Shared {
         Shared { by_source, cpus: (0..vcpus).map(|_| Block::default()).collect() }
     }
 
-    /// The blocks of the vCPUs, for EL2's fast path of GICv3's SGIs. It does what [`Shared::send`] and
+    /// The blocks of the vCPUs, for EL2's fast path. It does what [`Shared::send`] (or [`Shared::send_sgir`]) and
     /// [`Shared::drain`] do where the one is for a single vCPU and the other finds every list register free.
     #[must_use]
     pub fn blocks(&self) -> &[Block] {
@@ -114,11 +159,11 @@ impl Shared {
     /// either group, the others Group 0 only (IHI 0069, 12.1.11, with GICD_CTLR.DS = 1).
     pub fn send(&self, source: usize, value: u64, register: SgiRegister) -> u64 {
         let wanted = targets(value, source, self.cpus.len());
-        let bit = 1_u32 << (value >> 24 & 15);
+        let sgi = (value >> 24) as u32 & 15;
         let mut hit = 0;
         for (vcpu, cpu) in self.cpus.iter().enumerate().filter(|(vcpu, _)| wanted & 1 << vcpu != 0) {
-            if register == SgiRegister::Sgi1r || cpu.group1.load(Ordering::Relaxed) & bit == 0 {
-                cpu.pending.fetch_or(bit, Ordering::Release);
+            if register == SgiRegister::Sgi1r || cpu.group1.load(Ordering::Relaxed) & 1 << sgi == 0 {
+                cpu.mark(sgi, 1);
                 hit |= 1 << vcpu;
             }
         }
@@ -146,10 +191,10 @@ impl Shared {
     /// kick handler, and after sending to oneself.
     pub fn drain(&self, vcpu: usize, lrs: &mut impl ListRegisters) -> Drained {
         let Some(cpu) = self.cpus.get(vcpu) else { return Drained::Done };
-        if cpu.crowded.load(Ordering::Acquire) || cpu.attention.load(Ordering::Acquire) {
+        if cpu.is_busy() {
             return Drained::NeedsLock;
         }
-        let mut left = cpu.pending.load(Ordering::Acquire);
+        let mut left = self.pending(vcpu);
         while left != 0 {
             let sgi = left.trailing_zeros();
             left &= left - 1;
@@ -173,7 +218,7 @@ impl Shared {
                 return false;
             }
             // Cleared after the list register was written: one that is sent in between is the same pending state.
-            cpu.pending.fetch_and(!(1 << sgi), Ordering::AcqRel);
+            cpu.unmark(sgi, 1);
             return true;
         }
         let sources = self.sources(vcpu, sgi);
@@ -202,9 +247,7 @@ impl Shared {
             (None, Some(index)) if sources != 0 => {
                 let number = sources.trailing_zeros();
                 lrs.write(index, lr::with_source(image, number) | more(1 << number));
-                if let Some(loaded) = cpu.loaded.get(sgi as usize) {
-                    loaded.store(1 << number, Ordering::Release);
-                }
+                cpu.load(sgi, 1 << number);
                 1 << number
             }
             (None, Some(_)) => 0,
@@ -217,7 +260,8 @@ impl Shared {
     /// The prepared image of an SGI; 0 while it may not be delivered.
     fn image(&self, vcpu: usize, sgi: u32) -> u64 {
         let image = self.cpus.get(vcpu).and_then(|cpu| cpu.images.get(sgi as usize));
-        image.map_or(0, |image| image.load(Ordering::Acquire))
+        let image = image.map_or(0, |image| image.load(Ordering::Acquire));
+        if self.by_source { lr::from_gicv2(image as u32) } else { image }
     }
 
     /// GICv2: lets pending SGIs whose number is in a list register join it, if they are of its source, or wait behind
@@ -238,8 +282,7 @@ impl Shared {
 
     /// GICv2: the sources of an SGI that is pending outside the list registers.
     pub(super) fn sources(&self, vcpu: usize, sgi: u32) -> u8 {
-        let sources = self.cpus.get(vcpu).and_then(|cpu| cpu.sources.get(sgi as usize));
-        sources.map_or(0, |sources| sources.load(Ordering::Acquire))
+        self.cpus.get(vcpu).map_or(0, |cpu| cpu.marks(sgi))
     }
 
     /// GICv2: the source, as a bit, of an SGI that is in a list register or had to leave it.
@@ -250,26 +293,15 @@ impl Shared {
 
     /// GICv2: makes an SGI pending from these sources.
     pub(super) fn add_sources(&self, vcpu: usize, sgi: u32, sources: u8) {
-        let Some(cpu) = self.cpus.get(vcpu).filter(|_| sources != 0) else { return };
-        if let Some(all) = cpu.sources.get(sgi as usize) {
-            all.fetch_or(sources, Ordering::AcqRel);
-            cpu.pending.fetch_or(1 << sgi, Ordering::AcqRel);
+        if let Some(cpu) = self.cpus.get(vcpu) {
+            cpu.mark(sgi, sources);
         }
     }
 
-    /// GICv2: takes sources of an SGI away. One that is added meanwhile by another core is not lost: its bit is set
-    /// again, by that core or here.
+    /// GICv2: takes sources of an SGI away.
     pub(super) fn remove_sources(&self, vcpu: usize, sgi: u32, sources: u8) {
-        let Some((cpu, all)) =
-            self.cpus.get(vcpu).and_then(|cpu| Some((cpu, cpu.sources.get(sgi as usize)?)))
-        else {
-            return;
-        };
-        if all.fetch_and(!sources, Ordering::AcqRel) & !sources == 0 {
-            cpu.pending.fetch_and(!(1 << sgi), Ordering::AcqRel);
-            if all.load(Ordering::Acquire) != 0 {
-                cpu.pending.fetch_or(1 << sgi, Ordering::AcqRel);
-            }
+        if let Some(cpu) = self.cpus.get(vcpu) {
+            cpu.unmark(sgi, sources);
         }
     }
 
@@ -285,7 +317,10 @@ impl Shared {
     }
 
     pub(super) fn pending(&self, vcpu: usize) -> u32 {
-        self.cpus.get(vcpu).map_or(0, |cpu| cpu.pending.load(Ordering::Acquire))
+        let word = |cpu: &Block, half: usize| {
+            marked(cpu.pending.get(half).map_or(0, |word| word.load(Ordering::Acquire)))
+        };
+        self.cpus.get(vcpu).map_or(0, |cpu| word(cpu, 0) | word(cpu, 1) << 8)
     }
 
     /// With GICv2 only those that were in a list register: from the source that they had there.
@@ -294,18 +329,19 @@ impl Shared {
             return bits(mask & 0xffff).for_each(|sgi| self.add_sources(vcpu, sgi, self.loaded(vcpu, sgi)));
         }
         if let Some(cpu) = self.cpus.get(vcpu) {
-            cpu.pending.fetch_or(mask & 0xffff, Ordering::AcqRel);
+            bits(mask & 0xffff).for_each(|sgi| cpu.mark(sgi, 1));
         }
     }
 
     pub(super) fn clear_pending(&self, vcpu: usize, mask: u32) {
         if let Some(cpu) = self.cpus.get(vcpu) {
-            cpu.pending.fetch_and(!mask, Ordering::AcqRel);
+            bits(mask & 0xffff).for_each(|sgi| cpu.unmark(sgi, u8::MAX));
         }
     }
 
     pub(super) fn set_image(&self, vcpu: usize, sgi: u32, image: u64) {
         if let Some(slot) = self.cpus.get(vcpu).and_then(|cpu| cpu.images.get(sgi as usize)) {
+            let image = if self.by_source { lr::to_gicv2(image).into() } else { image };
             slot.store(image, Ordering::Release);
         }
     }
@@ -332,8 +368,8 @@ impl Shared {
     pub(super) fn reset(&self, vcpu: usize) {
         let Some(cpu) = self.cpus.get(vcpu) else { return };
         cpu.images.iter().for_each(|image| image.store(0, Ordering::Release));
-        cpu.sources.iter().chain(&cpu.loaded).for_each(|sources| sources.store(0, Ordering::Release));
-        cpu.pending.store(0, Ordering::Release);
+        cpu.loaded.iter().for_each(|source| source.store(0, Ordering::Release));
+        cpu.pending.iter().for_each(|word| word.store(0, Ordering::Release));
         cpu.crowded.store(false, Ordering::Release);
         cpu.attention.store(false, Ordering::Release);
     }
@@ -358,4 +394,42 @@ pub(super) fn place(image: u64, lrs: &mut impl ListRegisters) -> bool {
         lrs.write(index, image);
     }
     free.is_some()
+}
+
+/// What EL2's assembly does (src/fast.S), by the same words of memory: so that random runs have it among everything else.
+#[cfg(any(test, feature = "testing"))]
+impl Shared {
+    /// An SGI from a virtual CPU to itself. False: the assembly leaves it to [`Shared::send`] or [`Shared::send_sgir`].
+    pub(super) fn fast_to_oneself(&self, vcpu: usize, sgi: u32, lrs: &mut impl ListRegisters) -> bool {
+        self.fast_place(vcpu, sgi, vcpu as u32, lrs)
+    }
+
+    /// A doorbell. False: it leaves it to [`Shared::drain`].
+    pub(super) fn fast_doorbell(&self, vcpu: usize, lrs: &mut impl ListRegisters) -> bool {
+        let Some(cpu) = self.cpus.get(vcpu) else { return false };
+        let [low, high] = cpu.pending.each_ref().map(|word| word.load(Ordering::Relaxed));
+        if high != 0 || low.count_ones() != 1 {
+            return false;
+        }
+        let (sgi, source) = (low.trailing_zeros() / 8, low.trailing_zeros() % 8);
+        assert!(self.by_source || source == 0, "the mark is 1");
+        let placed = self.fast_place(vcpu, sgi, source, lrs);
+        if placed {
+            cpu.unmark(sgi, 1 << source);
+        }
+        placed
+    }
+
+    fn fast_place(&self, vcpu: usize, sgi: u32, source: u32, lrs: &mut impl ListRegisters) -> bool {
+        let Some(cpu) = self.cpus.get(vcpu) else { return false };
+        let image = self.image(vcpu, sgi);
+        if image == 0 || cpu.is_busy() || !(0..lrs.count()).all(|index| lr::is_free(lrs.read(index))) {
+            return false;
+        }
+        if self.by_source {
+            cpu.load(sgi, 1 << source);
+        }
+        lrs.write(0, if self.by_source { lr::with_source(image, source) } else { image });
+        true
+    }
 }

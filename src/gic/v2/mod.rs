@@ -10,8 +10,8 @@ use partita_model::gic::{MAX_VCPUS_V2, to_gicv2};
 pub use lrs::Lrs;
 
 use super::{
-    Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY, Kind,
-    PRIORITY, Seat, Shape, Taken, dist,
+    DOORBELL, Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY,
+    Kind, PRIORITY, Seat, Shape, Taken, dist,
 };
 use crate::sysreg::{mrs, msr};
 
@@ -47,9 +47,9 @@ pub fn set(cpu: usize, hyp: usize) {
     HYP.store(hyp, Ordering::Relaxed);
 }
 
-/// The CPU interface and the virtual interface control, for the vectors.
-pub fn frames() -> [usize; 2] {
-    [CPU.load(Ordering::Relaxed), HYP.load(Ordering::Relaxed)]
+/// The CPU interface, the virtual interface control and the distributor, for the vectors.
+pub fn frames() -> [usize; 3] {
+    [CPU.load(Ordering::Relaxed), HYP.load(Ordering::Relaxed), dist::frame().0]
 }
 
 fn cpu() -> Frame {
@@ -59,6 +59,11 @@ fn cpu() -> Frame {
 fn interface(seat: Seat) -> u8 {
     let Seat::V2(number) = seat else { return 0 };
     INTERFACES.get(number).map_or(0, |interface| interface.load(Ordering::Acquire))
+}
+
+/// What sends an SGI to a core. TargetListFilter = 0: to those in CPUTargetList (4.3.15).
+fn sgi(seat: Seat, intid: u32) -> u32 {
+    u32::from(interface(seat)) << 16 | intid
 }
 
 /// A board's GICv2.
@@ -96,7 +101,7 @@ impl Kind for Gicv2 {
             dist.write(IPRIORITYR + 4 * word, u32::from_ne_bytes([PRIORITY; 4]));
         }
         dist.write_byte(IPRIORITYR + KICK as usize, KICK_PRIORITY);
-        let own = 1 << KICK | 1 << maintenance;
+        let own = 1 << KICK | 1 << DOORBELL | 1 << maintenance;
         dist.write(ISENABLER, own);
 
         let cpu = cpu();
@@ -142,12 +147,11 @@ impl Kind for Gicv2 {
     fn kick(&self, seat: Seat) {
         // SAFETY: a barrier: what was written before is visible before the SGI arrives.
         unsafe { core::arch::asm!("dsb ish", options(nostack, preserves_flags)) };
-        // TargetListFilter = 0: those in CPUTargetList (4.3.15).
-        dist::frame().write(SGIR, u32::from(interface(seat)) << 16 | KICK);
+        dist::frame().write(SGIR, sgi(seat, KICK));
     }
 
-    fn doorbell(&self, _: Seat) -> u64 {
-        0
+    fn doorbell(&self, seat: Seat) -> u64 {
+        u64::from(sgi(seat, DOORBELL))
     }
 
     fn acknowledge(&self) -> Taken {

@@ -97,7 +97,8 @@ impl World {
     }
 
     pub fn dist(&mut self, vcpu: usize, offset: u64, width: u8, write: Option<u64>) -> u64 {
-        let mirrored = self.vgic.mirrors().first().and_then(|mirror| mirror.read(offset));
+        let page = if self.vgic.version == Version::V2 { vcpu } else { 0 };
+        let mirrored = self.vgic.mirrors().get(page).and_then(|mirror| mirror.read(offset));
         let value =
             self.call(vcpu, |vgic, hw, lrs| vgic.dist_access(vcpu, offset, Access { width, write }, hw, lrs));
         if let (Some(mirrored), 4, None) = (mirrored, width, write) {
@@ -173,6 +174,19 @@ impl World {
             self.call(vcpu, |vgic, hw, lrs| vgic.kicked(vcpu, hw, lrs));
         }
         true
+    }
+
+    /// EL2's assembly takes a doorbell, if that is all there is to do.
+    pub fn doorbell(&mut self, vcpu: usize) -> bool {
+        let kicked = self.machine.borrow().cores[vcpu].kicked;
+        let done = kicked && self.shared.fast_doorbell(vcpu, &mut self.lrs(vcpu));
+        self.machine.borrow_mut().cores[vcpu].kicked = kicked && !done;
+        done
+    }
+
+    /// EL2's assembly sends an SGI from a vCPU to itself, if it can.
+    pub fn fast_to_oneself(&mut self, vcpu: usize, sgi: u32) -> bool {
+        self.shared.fast_to_oneself(vcpu, sgi, &mut self.lrs(vcpu))
     }
 
     /// Whether the maintenance interrupt is asserted (ICH_MISR_EL2).

@@ -195,13 +195,17 @@ impl Run {
                 (1 << core, targets_v2(core, value) & all)
             }
             _ => {
+                let fast = value & 8 != 0 && targets_v2(core, value.into()) & all == 1 << core;
                 let value = u64::from(value & 0x3ff_0000) | u64::from(sgi);
-                let hit = self.world.shared.send_sgir(core, value);
+                let hit = match fast && self.world.fast_to_oneself(core, sgi) {
+                    true => 0,
+                    false => self.world.shared.send_sgir(core, value),
+                };
                 let mut machine = self.world.machine.borrow_mut();
                 for target in bits(hit as u32) {
                     machine.cores[target as usize].kicked |= machine.online[target as usize];
                 }
-                (1 << core, hit as u32)
+                (1 << core, targets_v2(core, value) & all)
             }
         };
         for target in bits(hit) {
@@ -230,7 +234,7 @@ impl Run {
         }
         match kind {
             7..=11 => _ = self.world.interrupt(core),
-            12..=13 => _ = self.world.kick(core),
+            12..=13 => _ = value & 1 != 0 && self.world.doorbell(core) || self.world.kick(core),
             14..=15 => _ = self.world.maintenance(core),
             16..=19 => _ = self.ack(core, value & 3 != 0),
             20..=22 => _ = self.world.eoi(core),
@@ -289,6 +293,10 @@ impl Run {
             28..=29 => {
                 let register = [SgiRegister::Sgi1r, SgiRegister::Sgi0r][usize::from(value & 7 == 0)];
                 let sgi = pick as u32 % 16;
+                let fast = register == SgiRegister::Sgi1r && value & 0xf == 1 << core && value & 16 != 0;
+                if fast && self.world.fast_to_oneself(core, sgi) {
+                    return self.raise(core, sgi);
+                }
                 let hit =
                     self.world.shared.send(core, u64::from(sgi) << 24 | u64::from(value & 0xf), register);
                 for target in (0..self.vcpus).filter(|target| hit & 1 << target != 0) {

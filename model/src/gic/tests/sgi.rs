@@ -136,3 +136,34 @@ fn the_common_case_takes_no_lock() {
     assert_eq!(shared.drain(77, &mut lrs), super::super::Drained::Done);
     assert_eq!(shared.send(900, 1 << 40, SgiRegister::Sgi1r), 3);
 }
+
+/// EL2's assembly relies on a mark being 1 however the SGI became pending, and finds the image of a GICv2's as its list
+/// registers take it.
+#[test]
+fn what_the_assembly_finds() {
+    let mut world = world(2);
+    let doorbell = |world: &mut World| world.shared.clone().fast_doorbell(1, &mut world.lrs(1));
+    send(&mut world, 0, 2 | 7 << 24, SgiRegister::Sgi1r);
+    assert!(doorbell(&mut world));
+    assert_eq!((world.ack(1), world.ack(1)), (Some(7), None));
+    send(&mut world, 0, 2 | 7 << 24, SgiRegister::Sgi1r);
+    assert!(!doorbell(&mut world), "a list register is in use");
+    world.quiesce();
+    let image = world.machine.borrow().cores[1].lrs[0];
+    assert_eq!(image & (lr::PENDING | lr::ACTIVE), lr::PENDING | lr::ACTIVE);
+    for _ in 0..2 {
+        world.eoi(1);
+        world.ack(1);
+    }
+    // Withdrawn by being disabled, it is marked again; two are not one.
+    send(&mut world, 0, 2 | 4 << 24, SgiRegister::Sgi1r);
+    world.quiesce();
+    let frame = REDIST_SIZE + SGI_BASE;
+    world.redist(0, frame + 0x180, 4, Some(1 << 4));
+    assert!(!doorbell(&mut world), "it may not be delivered");
+    send(&mut world, 0, 2 | 5 << 24, SgiRegister::Sgi1r);
+    assert!(!doorbell(&mut world), "two");
+    assert_eq!(world.redist(1, frame + 0x200, 4, None), 1 << 4 | 1 << 5);
+    send(&mut world, 0, 2 | 12 << 24, SgiRegister::Sgi1r);
+    assert_eq!(world.redist(1, frame + 0x200, 4, None), 1 << 4 | 1 << 5 | 1 << 12);
+}
