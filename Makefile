@@ -2,7 +2,7 @@
 PLATFORM ?= qemu-virt
 CARGO := scripts/cargo
 
-.PHONY: run test bench attack fuzz check setup install clean mutants miri help
+.PHONY: run test bench soak attack fuzz check setup install clean mutants miri help
 .DEFAULT_GOAL := help
 
 run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
@@ -15,6 +15,9 @@ test: setup ## set up what is missing, format and lints, host tests, QEMU system
 
 bench: setup ## what exits cost in instructions, beside none at all
 	@$(CARGO) run -q --locked -p partita-tests --bin bench
+
+soak: setup ## 10 million timer interrupts and 1 million SGIs on each GIC: none lost, none twice (TIMERS=, SGIS=)
+	@$(CARGO) run -q --locked -p partita-tests --bin soak -- $(TIMERS) $(SGIS)
 
 fuzz: setup ## fuzz for long (TARGET=plan|bundle|...|machine, RUNS= executions or FUZZ_SECONDS= each)
 	@scripts/fuzz $(TARGET)

@@ -38,7 +38,7 @@ pub fn partita() -> &'static Path {
         cargo(&["build", "-q", "--locked", "-p", "partita-cli"]);
         // One at a time, as the tool builds them: together they would share features, and be other programs.
         for package in
-            ["partita", "metronome", "probe", "flat", "bench", "attacker", "victim", "pci", "fuzzer"]
+            ["partita", "metronome", "probe", "flat", "bench", "attacker", "victim", "pci", "fuzzer", "soak"]
         {
             cargo(&["build", "-q", "--locked", "--release", "--target", TARGET, "-p", package]);
         }

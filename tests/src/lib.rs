@@ -14,6 +14,7 @@ mod machine;
 pub mod reach;
 mod registry;
 mod slots;
+pub mod soak;
 pub mod speed;
 pub mod tables;
 

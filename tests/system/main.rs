@@ -21,6 +21,7 @@ mod pci;
 mod probe;
 mod rpi4;
 mod sd;
+mod soak;
 mod speed;
 mod stack;
 mod words;
@@ -46,6 +47,7 @@ const TABLE: &[&[Test]] = &[
     probe::TESTS,
     rpi4::TESTS,
     sd::TESTS,
+    soak::TESTS,
     speed::TESTS,
     stack::TESTS,
     words::TESTS,

@@ -57,6 +57,12 @@ pub fn wait() {
     unsafe { asm!("dsb sy", "wfi", options(nostack)) }
 }
 
+/// Gives way to another thread of the core, and where a machine's cores take turns (QEMU with one thread) to them.
+pub fn give_way() {
+    // SAFETY: a hint.
+    unsafe { asm!("yield", options(nomem, nostack, preserves_flags)) }
+}
+
 /// A hint that means nothing to the core (HINT #127, DDI 0487, C6.2): a plugin that watches from outside notes all cores'
 /// instruction counts at it.
 #[inline(always)]

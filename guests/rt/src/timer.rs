@@ -30,6 +30,11 @@ pub fn set_virtual(at: u64) {
     barrier::isb(barrier::SY);
 }
 
+/// Whether the virtual timer is on and has reached its compare value (CNTV_CTL_EL0.ISTATUS).
+pub fn virtual_expired() -> bool {
+    CNTV_CTL_EL0.matches_all(CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::ISTATUS::SET)
+}
+
 /// Stops the virtual timer.
 pub fn stop_virtual() {
     CNTV_CTL_EL0.set(0);
