@@ -54,9 +54,9 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
             if settled {
                 continue;
             }
-            if is_every_partitions(catalogue, target) {
+            if is_no_provider(catalogue, target) {
                 let why = format!(
-                    "its {property} refers to {}, which every partition has of its own; mend the board's tree",
+                    "its {property} refers to {}, which is no part of any device; mend the board's tree",
                     catalogue.path(target)
                 );
                 return Err(ErrorKind::Unreachable(catalogue.path(number), why));
@@ -84,12 +84,13 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
     Ok(uses)
 }
 
-/// Whether a node is what a guest's tree has anyway: its root, or its cores. Copied for a device that refers to it, all of the
-/// board would come with it.
-fn is_every_partitions(catalogue: &Catalogue<'_>, number: usize) -> bool {
+/// Whether a node is one that a guest's tree has of its own, such as its root or its cores, or the plan. Copied for a device that
+/// refers to it, what is the board's or another partition's would come with it.
+fn is_no_provider(catalogue: &Catalogue<'_>, number: usize) -> bool {
     let index = catalogue.index;
     let root = index.entries().get(number).is_some_and(|entry| entry.parent.is_none());
-    root || index.find("/cpus").is_some_and(|cpus| index.within(number, cpus))
+    let within = |path: &&str| index.find(path).is_some_and(|outer| index.within(number, outer));
+    root || ["/cpus", "/partitions", "/chosen", "/aliases", "/memory"].iter().any(|path| within(path))
 }
 
 /// The nodes above one that are no buses, whose references are its own.
