@@ -1,4 +1,4 @@
-//! The console: a PL011 found through /chosen's stdout-path. Printing holds a lock with interrupts masked, so lines of
+//! The console: a PL011 found through /chosen's stdout-path, or where there is none such an SBSA UART. Printing holds a lock with interrupts masked, so lines of
 //! several cores and of interrupt handlers do not mix.
 
 use core::fmt::{self, Write};
@@ -29,10 +29,8 @@ pub fn base() -> u64 {
 
 /// Uses the PL011 at `base` from now on.
 pub fn init(base: u64) {
-    if base != 0 {
-        mmio::write32(base + LCRH, LCRH_8N1_FIFO);
-        mmio::write32(base + CR, CR_ENABLE);
-    }
+    mmio::write32(base + LCRH, LCRH_8N1_FIFO);
+    mmio::write32(base + CR, CR_ENABLE);
     BASE.store(base, Ordering::Relaxed);
 }
 
@@ -41,6 +39,12 @@ pub fn force() {
     cpu::mask_interrupts();
     // SAFETY: nobody who still holds the lock will be heard again; at worst two lines mix.
     unsafe { LOCK.force_unlock() };
+}
+
+/// Uses the SBSA UART at `base` from now on: a PL011 of which there are only DR, FR and the interrupt registers, set up by
+/// whoever made it (Server Base System Architecture, "SBSA Generic UART").
+pub fn init_sbsa(base: u64) {
+    BASE.store(base, Ordering::Relaxed);
 }
 
 /// One received byte, if there is one.

@@ -80,8 +80,14 @@ fn read(at: usize) -> Machine {
     if let Some(node) = tree.find_node("/psci") {
         psci::use_smc(node.property("method").and_then(|method| method.as_str()) == Some("smc"));
     }
-    let uart = tree.chosen().stdout().filter(|node| is(node, "arm,pl011"));
-    console::init(uart.and_then(|node| first_reg(&node)).map_or(0, |(base, _)| base));
+    // Xen gives its guests an SBSA UART, and does not say that it is the console.
+    let chosen = tree.chosen().stdout().filter(|node| is(node, "arm,pl011"));
+    if let Some((base, _)) = chosen.and_then(|node| first_reg(&node)) {
+        console::init(base);
+    } else if let Some((base, _)) = tree.find_compatible(&["arm,sbsa-uart"]).and_then(|node| first_reg(&node))
+    {
+        console::init_sbsa(base);
+    }
 
     let mut memory = List::new();
     let mut cores = List::new();
