@@ -2,8 +2,11 @@
 //!
 //! `-plugin libpartita_counter.so,log=FILE`. A line is written to FILE at the first instruction of a kernel (an address in
 //! the upper half), at each HINT #127 that a guest executes, and at the end:
-//! `WHAT CORE: EL2/OTHER EL2/OTHER ...`, one pair for each core. Counting is exact whichever way QEMU runs, with several
-//! cores too, where -icount is not.
+//! `WHAT CORE: EL2/OTHER/APART EL2/OTHER/APART ...`, one triple for each core. Counting is exact whichever way QEMU runs, with
+//! several cores too, where -icount is not.
+//!
+//! `el2=FIRST-END` says where a hypervisor has its addresses that is not Partita, and `apart=FIRST-END` (as often as wanted) which
+//! part of EL2's instructions is counted once more, all in hexadecimal.
 //!
 //! It may not: change anything about the machine it watches.
 
@@ -11,6 +14,7 @@ use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Write as _;
+use std::ops::Range;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -68,7 +72,7 @@ mod api {
 }
 
 /// EL2's addresses (src/layout.rs): 2^47 to 2^47 + 2^40, which neither a kernel's nor a program's usual ones touch.
-const EL2: std::ops::Range<u64> = 0x8000_0000_0000..0x8100_0000_0000;
+const EL2: Range<u64> = 0x8000_0000_0000..0x8100_0000_0000;
 /// Kernels' addresses.
 const KERNEL: u64 = 1 << 63;
 /// HINT #127 (DDI 0487, C6.2: hints that have no meaning are NOPs).
@@ -79,12 +83,42 @@ const MARK: u32 = 0xd503_2fff;
 struct Counts {
     el2: u64,
     other: u64,
+    apart: u64,
 }
 
 struct Counter {
     el2: api::Field,
     other: api::Field,
+    apart: api::Field,
+    words: Words,
     log: File,
+}
+
+/// What the plugin was told.
+struct Words {
+    log: String,
+    el2: Range<u64>,
+    apart: Vec<Range<u64>>,
+}
+
+impl Words {
+    fn read(words: impl Iterator<Item = String>) -> Result<Words, String> {
+        let mut read = Words { log: String::new(), el2: EL2, apart: Vec::new() };
+        for word in words {
+            let range = |text: &str| {
+                let (first, end) = text.split_once('-')?;
+                let number = |text| u64::from_str_radix(text, 16).ok();
+                Some(number(first)?..number(end)?)
+            };
+            match word.split_once('=') {
+                Some(("log", path)) => path.clone_into(&mut read.log),
+                Some(("el2", text)) => read.el2 = range(text).ok_or(word)?,
+                Some(("apart", text)) => read.apart.push(range(text).ok_or(word)?),
+                _ => return Err(word),
+            }
+        }
+        if read.log.is_empty() { Err("say where to: log=FILE".to_owned()) } else { Ok(read) }
+    }
 }
 
 // SAFETY: the scoreboard is QEMU's, which lets any thread read it; files may be written from any thread.
@@ -106,9 +140,9 @@ fn note(what: &str, core: c_uint) {
     // SAFETY: the fields are of a scoreboard that lives as long as QEMU, and the core exists.
     unsafe {
         for core in 0..api::qemu_plugin_num_vcpus().max(0) as c_uint {
-            let (el2, other) =
-                (api::qemu_plugin_u64_get(counter.el2, core), api::qemu_plugin_u64_get(counter.other, core));
-            let _ = write!(line, " {el2}/{other}");
+            let [el2, other, apart] = [counter.el2, counter.other, counter.apart]
+                .map(|field| api::qemu_plugin_u64_get(field, core));
+            let _ = write!(line, " {el2}/{other}/{apart}");
         }
     }
     line.push('\n');
@@ -133,8 +167,13 @@ extern "C" fn on_block(_: u64, block: *mut api::Block) {
         for index in 0..api::qemu_plugin_tb_n_insns(block) {
             let instruction = api::qemu_plugin_tb_get_insn(block, index);
             let address = api::qemu_plugin_insn_vaddr(instruction);
-            let field = if EL2.contains(&address) { counter.el2 } else { counter.other };
-            api::qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(instruction, api::ADD, field, 1);
+            let count = |field| {
+                api::qemu_plugin_register_vcpu_insn_exec_inline_per_vcpu(instruction, api::ADD, field, 1);
+            };
+            count(if counter.words.el2.contains(&address) { counter.el2 } else { counter.other });
+            if counter.words.apart.iter().any(|range| range.contains(&address)) {
+                count(counter.apart);
+            }
             let mut word = [0_u8; 4];
             api::qemu_plugin_insn_data(instruction, word.as_mut_ptr().cast(), word.len());
             let on = |callback| {
@@ -167,16 +206,18 @@ pub unsafe extern "C" fn qemu_plugin_install(
 ) -> c_int {
     // SAFETY: by this function's contract.
     let words = (0..count.max(0) as usize).map(|index| unsafe { CStr::from_ptr(*words.add(index)) });
-    let named =
-        words.filter_map(|word| word.to_str().ok()?.strip_prefix("log=").map(str::to_owned)).next_back();
-    let Some(path) = named else {
-        eprintln!("partita-counter: say where to: log=FILE");
-        return 1;
+    let words = words.map(|word| word.to_string_lossy().into_owned());
+    let words = match Words::read(words) {
+        Ok(words) => words,
+        Err(word) => {
+            eprintln!("partita-counter: {word}");
+            return 1;
+        }
     };
-    let log = match File::create(&path) {
+    let log = match File::create(&words.log) {
         Ok(log) => log,
         Err(error) => {
-            eprintln!("partita-counter: {path}: {error}");
+            eprintln!("partita-counter: {}: {error}", words.log);
             return 1;
         }
     };
@@ -187,6 +228,8 @@ pub unsafe extern "C" fn qemu_plugin_install(
         let counter = Counter {
             el2: field(std::mem::offset_of!(Counts, el2)),
             other: field(std::mem::offset_of!(Counts, other)),
+            apart: field(std::mem::offset_of!(Counts, apart)),
+            words,
             log,
         };
         if COUNTER.set(counter).is_err() {
