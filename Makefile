@@ -13,8 +13,8 @@ test: setup ## set up what is missing, format and lints, host tests, QEMU system
 	@scripts/lint
 	@scripts/test
 
-bench: setup ## what exits cost in instructions, beside none at all
-	@$(CARGO) run -q --locked -p partita-tests --bin bench
+bench: setup ## what everything costs, beside no hypervisor and Xen (BENCH=--docs: into docs/ too)
+	@$(CARGO) run -q --locked -p partita-tests --bin bench -- --json target/bench.json $(BENCH)
 
 soak: setup ## 10 million timer interrupts and 1 million SGIs on each GIC: none lost, none twice (TIMERS=, SGIS=)
 	@$(CARGO) run -q --locked -p partita-tests --bin soak -- $(TIMERS) $(SGIS)

@@ -1,5 +1,6 @@
 //! The programs under test, built once per test process (and by cargo's own doing, once at all).
 
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -81,13 +82,22 @@ pub fn weakened() -> PathBuf {
 
 /// Bytes of the hypervisor's image, from its start, that nothing writes to once it runs.
 pub fn constant_part() -> u64 {
-    partita();
-    let path = target().join(TARGET).join("release/partita");
-    let bytes = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let elf = ElfFile64::<Endianness>::parse(&*bytes).expect("the hypervisor is an ELF file");
-    let section = |name: &str| elf.section_by_name(name).unwrap_or_else(|| panic!("the image has no {name}"));
     let (text, constants) = (section(".text"), section(".rodata"));
-    (constants.address() + constants.size() - text.address()) & !0xfff
+    (constants.end - text.start) & !0xfff
+}
+
+/// The addresses of a section of the hypervisor's.
+pub fn section(name: &str) -> Range<u64> {
+    let bytes = image();
+    let elf = ElfFile64::<Endianness>::parse(&*bytes).expect("the hypervisor is an ELF file");
+    let section = elf.section_by_name(name).unwrap_or_else(|| panic!("the image has no {name}"));
+    section.address()..section.address() + section.size()
+}
+
+/// Bytes of the hypervisor's Image, as a boot loader loads it.
+pub fn image_file() -> u64 {
+    partita();
+    flat(&target().join(TARGET).join("release/partita")).len() as u64
 }
 
 /// A guest as a flat binary.

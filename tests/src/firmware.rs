@@ -20,25 +20,36 @@ pub enum Firmware {
 impl Firmware {
     /// Its image, fetched where this is the first test that wants it.
     pub(crate) fn image(self) -> PathBuf {
-        let (name, place) = match self {
-            Firmware::UBoot => ("u-boot.bin", "images/u-boot.bin"),
-            Firmware::UBootPi => ("u-boot-rpi:rpi_4/u-boot.bin", "firmware/u-boot-rpi/rpi_4/u-boot.bin"),
-            Firmware::Edk2 => ("qemu-efi-aarch64:QEMU_EFI.fd", "firmware/qemu-efi-aarch64/QEMU_EFI.fd"),
+        let name = match self {
+            Firmware::UBoot => "u-boot.bin",
+            Firmware::UBootPi => "u-boot-rpi:rpi_4/u-boot.bin",
+            Firmware::Edk2 => "qemu-efi-aarch64:QEMU_EFI.fd",
         };
-        let cache = cache();
-        let path = cache.join(place);
-        fs::create_dir_all(&cache).expect("the cache can be made");
-        // The tool's own lock: whoever comes second finds what the first has fetched.
-        let lock = File::create(cache.join("lock")).expect("the cache has a lock");
-        lock.lock().expect("the cache can be locked");
-        if !path.exists() {
-            let mut script = Command::new(build::root().join("scripts/guest-packages"));
-            let output = script.arg(&cache).arg(name).output().expect("scripts/guest-packages can be run");
-            let words = String::from_utf8_lossy(&output.stderr);
-            assert!(output.status.success(), "guest-packages {name}: {words}");
-        }
-        path
+        fetched(name).unwrap_or_else(|why| panic!("{why}"))
     }
+}
+
+/// A file of the cache, fetched where this is the first one that wants it: an image of the kit, or `PACKAGE:FILE`
+/// (scripts/guest-packages).
+pub(crate) fn fetched(name: &str) -> Result<PathBuf, String> {
+    let cache = cache();
+    let path = match name.split_once(':') {
+        Some((package, file)) => cache.join("firmware").join(package).join(file),
+        None => cache.join("images").join(name),
+    };
+    fs::create_dir_all(&cache).map_err(|error| format!("{}: {error}", cache.display()))?;
+    // The tool's own lock: whoever comes second finds what the first has fetched.
+    let lock = File::create(cache.join("lock")).and_then(|lock| lock.lock().map(|()| lock));
+    let _lock = lock.map_err(|error| format!("{}: {error}", cache.display()))?;
+    if !path.exists() {
+        let output =
+            Command::new(build::root().join("scripts/guest-packages")).arg(&cache).arg(name).output();
+        let output = output.map_err(|error| format!("scripts/guest-packages: {error}"))?;
+        if !output.status.success() {
+            return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
+        }
+    }
+    Ok(path)
 }
 
 /// The tool's cache (cli/src/project.rs).

@@ -17,6 +17,7 @@ mod slots;
 pub mod soak;
 pub mod speed;
 pub mod tables;
+pub mod xen;
 
 pub use build::{guest, image as build_image, partita, root};
 pub use bundle::{bundle, compile};
@@ -24,7 +25,8 @@ pub use console::{Console, lines_of};
 pub use debugger::Debugger;
 pub use firmware::Firmware;
 pub use machine::{
-    EDU, Machine, ONE_THREAD, Outcome, Running, emulator, native, pi_with_u_boot, qemu, with_firmware,
+    EDU, Machine, ONE_THREAD, Outcome, Running, emulator, native, native_image, pi_with_u_boot, qemu,
+    with_firmware,
 };
 pub use registry::{
     A72_ONLY, ABOUT_THE_BOARD, GICV2_ONLY, OTHER_CORE, On, Place, Target, Test, run_test, show,

@@ -391,9 +391,14 @@ pub fn emulator(_: On) -> Machine {
 
 /// A guest alone on QEMU's virt machine at EL1, without Partita.
 pub fn native(on: On, program: &str, cpu: &str, cores: usize, bootargs: &str) -> Machine {
+    native_image(on, &guest(program), cpu, cores, bootargs)
+}
+
+/// The same with an image that is not one of the project's guests.
+pub fn native_image(on: On, image: &[u8], cpu: &str, cores: usize, bootargs: &str) -> Machine {
     let mut machine = Machine::new(tied(OsStr::new(QEMU)));
-    let kernel = machine.folder.path().join(program);
-    std::fs::write(&kernel, guest(program)).expect("the test's folder takes files");
+    let kernel = machine.folder.path().join("kernel");
+    std::fs::write(&kernel, image).expect("the test's folder takes files");
     let gic = if on.target() == Target::VirtGicv2 { "virt,gic-version=2" } else { "virt,gic-version=3" };
     machine.command.args(["-M", gic, "-m", "256M", "-nographic", "-nic", "none"]);
     machine

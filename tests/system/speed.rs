@@ -1,24 +1,30 @@
-//! The cost of exits, against tests/system/budgets: lines of a row, a GIC's version, and the most instructions that it may
-//! cost in a partition, on a core without and (`+guard`) with a guard on the way to Rust. A figure that falls is worth a
-//! lower budget.
+//! What Partita costs, against tests/system/budgets: lines of a row, where (a GIC's version, with `+guard` on a core that is
+//! guarded on the way to Rust, with `+boot` from reset on; `image`), and the most that it may be. A figure that falls is worth
+//! a lower budget.
 
-use partita_tests::speed::{self, Figures};
+use partita_tests::speed::{self, Figures, PATHS, Path};
 use partita_tests::{On, Target, root, system_tests};
 
 fn gic(on: On) -> &'static str {
     if on.target() == Target::VirtGicv2 { "2" } else { "3" }
 }
 
-fn within_budget(machine: &str, figures: &Figures) {
+/// Where a path's budgets are: those of the first one go without its name.
+fn place(on: On, path: Path, more: &str) -> String {
+    let name = if path == PATHS[0] { String::new() } else { format!("+{}", path.name) };
+    format!("{}{name}{more}", gic(on))
+}
+
+fn within_budget(place: &str, figures: &Figures) {
     let budgets =
         std::fs::read_to_string(root().join("tests/system/budgets")).expect("the budgets are there");
     let mut compared = 0;
     let mut wrong = Vec::new();
     for line in budgets.lines().filter(|line| !line.starts_with('#')) {
-        let [row, version, most] = line.split_whitespace().collect::<Vec<_>>()[..] else {
-            panic!("tests/system/budgets: {line}: not ROW GIC INSTRUCTIONS");
+        let [row, where_, most] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            panic!("tests/system/budgets: {line}: not ROW WHERE MOST");
         };
-        if version != machine {
+        if where_ != place {
             continue;
         }
         let most: u64 = most.parse().unwrap_or_else(|_| panic!("tests/system/budgets: {line}: no number"));
@@ -27,9 +33,12 @@ fn within_budget(machine: &str, figures: &Figures) {
             figure => wrong.push(format!("{row}: {figure:?}, budget {most}")),
         }
     }
-    assert!(wrong.is_empty(), "GICv{machine}: {wrong:#?}");
-    assert_eq!(compared, figures.len() - 1, "every row but `nothing` has a budget: {figures:#?}");
+    assert!(wrong.is_empty(), "{place}: {wrong:#?}");
+    let rows = figures.keys().filter(|row| *row != "nothing").count();
+    assert_eq!(compared, rows, "{place}: every row but `nothing` has a budget: {figures:#?}");
 }
+
+const ONE_IMAGE: &str = "one image for all boards";
 
 /// What a turn at the distributor's lock may cost: the holder's instructions, while those who wait ask again and again.
 const TURN: u64 = 100;
@@ -59,16 +68,32 @@ system_tests! {
     fn exits(on)
         [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
     {
-        within_budget(gic(on), &speed::partition(on));
+        for path in PATHS {
+            within_budget(&place(on, *path, ""), &speed::partition(on, *path));
+        }
     }
 
     /// Fast exits cost the same, and those that come to Rust as much more as the guard has instructions.
     fn exits_with_guard(on)
         [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
     {
-        let (figures, guard) = speed::guarded(on);
-        within_budget(&format!("{}+guard", gic(on)), &figures);
-        // Eight branches of three instructions, and seven around them (macros.S).
-        assert_eq!(guard, 7 + 3 * 8, "{figures:#?}");
+        for path in PATHS {
+            let (figures, guard) = speed::guarded(on, *path);
+            within_budget(&place(on, *path, "+guard"), &figures);
+            // Eight branches of three instructions, and seven around them (macros.S).
+            assert_eq!(guard, 7 + 3 * 8, "{figures:#?}");
+        }
+    }
+
+    fn reset_to_entry(on)
+        [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
+    {
+        for path in PATHS {
+            within_budget(&place(on, *path, "+boot"), &speed::boot(on, *path));
+        }
+    }
+
+    fn size(on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
+        within_budget("image", &speed::image(on));
     }
 }

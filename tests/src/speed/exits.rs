@@ -1,79 +1,85 @@
-//! What operations cost in instructions: the benchmark guest under -icount, where a tick of its counter is an instruction,
-//! and the counter plugin where several cores take part. The figures are the same on every computer.
+//! Operations that leave a guest, or would: what they cost without a hypervisor and in a partition.
 
 use std::collections::BTreeMap;
 
-use crate::{Machine, On, Outcome, build, native};
-
-const PLAN: &str = "tests/system/bench.dtso";
-/// A core that counts at 1 GHz, and on which nothing guards the way to Rust.
-const CPU: &str = "max";
-/// One whose branch history is overwritten on the way to Rust, made to count as fast.
-const GUARDED: &str = "cortex-a72,cntfrq=1000000000";
-
-/// Instructions by row of the benchmark.
-pub type Figures = BTreeMap<String, u64>;
+use super::counts::{Counter, Note};
+use super::{CPU, Figures, GUARDED, ICOUNT, PLAN, Path};
+use crate::{Machine, On, native};
 
 /// The benchmark on a machine of this target, without a hypervisor.
 pub fn alone(on: On) -> Figures {
-    let outcome = native(on, "bench", CPU, 1, "").args(&["-icount", "shift=0,sleep=off"]).limit(120).to_end();
-    rows(&outcome, outcome.log.lines().collect())
+    let outcome = native(on, "bench", CPU, 1, "").args(&ICOUNT).limit(120).to_end();
+    rows(outcome.log.lines()).unwrap_or_else(|why| outcome.fail(&why))
 }
 
 /// The benchmark as the only partition.
-pub fn partition(on: On) -> Figures {
-    let mut figures = one_core(on, CPU);
-    figures.extend(to_another(on));
+pub fn partition(on: On, path: Path) -> Figures {
+    let mut figures = one_core(on, CPU, path);
+    figures.extend(to_another(on, path));
     figures
 }
 
 /// The same without what several cores take part in, on a core that is guarded (model/src/speculation.rs); and by how much
 /// the guard makes the least that comes to Rust dearer.
-pub fn guarded(on: On) -> (Figures, u64) {
-    let (with, without) = (one_core(on, GUARDED), one_core(on, CPU));
+pub fn guarded(on: On, path: Path) -> (Figures, u64) {
+    let (with, without) = (one_core(on, GUARDED, path), one_core(on, CPU, path));
     let row = |figures: &Figures| figures["smccc-unknown-hvc"];
     let guard = row(&with) - row(&without);
     (with, guard)
 }
 
-fn one_core(on: On, cpu: &str) -> Figures {
-    let outcome = Machine::run(on, PLAN).args(&["--cpu", cpu, "--icount"]).limit(120).to_end();
-    rows(&outcome, outcome.lines("bench"))
+fn one_core(on: On, cpu: &str, path: Path) -> Figures {
+    let machine = Machine::run_changed(on, PLAN, &[path.change()]);
+    let outcome = machine.args(&["--cpu", cpu, "--icount"]).limit(120).to_end();
+    rows(outcome.lines("bench").into_iter()).unwrap_or_else(|why| outcome.fail(&why))
 }
 
-/// The least of each row; what has no row is wrong.
-fn rows(outcome: &Outcome, lines: Vec<&str>) -> Figures {
+/// The least of each row that the benchmark printed; what has no row is wrong.
+pub(super) fn rows<'a>(lines: impl Iterator<Item = &'a str>) -> Result<Figures, String> {
     let mut figures = Figures::new();
-    for words in lines.iter().filter_map(|line| line.strip_prefix("bench: ")) {
-        if let [name, least, _most] = words.split(' ').collect::<Vec<_>>()[..]
+    for words in lines.filter_map(|line| line.strip_prefix("bench: ")) {
+        if let [name, least, _most] = words.split_whitespace().collect::<Vec<_>>()[..]
             && let Ok(least) = least.parse()
         {
             figures.insert(name.to_owned(), least);
         }
     }
-    outcome.check(figures.get("nothing") == Some(&2), "two reads of the counter are two instructions apart");
-    figures
+    match figures.get("nothing") {
+        Some(2) => Ok(figures),
+        other => Err(format!("two reads of the counter are two instructions apart, not {other:?}")),
+    }
 }
 
-/// An SGI to another core: instructions at EL2, of the sender and of the receiver, which waits asleep.
-fn to_another(on: On) -> Figures {
-    let log = tempfile::NamedTempFile::new().expect("a file for the counts");
-    let plugin = format!("{},log={}", build::counter().display(), log.path().display());
-    let changes = [("\"hypervisor\"", "\"mark\""), ("cpus = <0>", "cpus = <0 1>")];
+/// An SGI to another core, which waits for it asleep.
+fn to_another(on: On, path: Path) -> Figures {
+    let counter = Counter::new();
+    let changes = [path.change(), ("\"hypervisor\"", "\"mark\""), ("cpus = <0>", "cpus = <0 1>")];
+    let [option, plugin] = counter.args();
     let outcome = Machine::run_changed(on, PLAN, &changes)
-        .args(&["--cpu", CPU, "--", "-plugin", &plugin])
+        .args(&["--cpu", CPU, "--", &option, &plugin])
         .limit(120)
         .to_end();
     outcome.check(outcome.lines("bench").contains(&"bench: marked 16"), "the benchmark came to its end");
-    let counts = std::fs::read_to_string(log.path()).expect("the plugin wrote its counts");
-    let marks: Vec<Vec<u64>> =
-        counts.lines().filter_map(|line| Some(el2(line.strip_prefix("mark ")?))).collect();
-    outcome.check(marks.len() == 32, "two marks for each SGI");
-    let least = |core: usize| {
+    sender_and_receiver(&counter.marks()).unwrap_or_else(|why| outcome.fail(&why))
+}
+
+/// The least between two marks that an SGI costs at EL2, on the core that made the marks and on the other one.
+pub(super) fn sender_and_receiver(marks: &[Note]) -> Result<Figures, String> {
+    if marks.len() != 32 {
+        return Err(format!("two marks for each SGI, not {}", marks.len()));
+    }
+    let least = |sender: bool| {
         let pairs = marks.as_chunks().0.iter();
-        pairs.map(|[before, after]: &[Vec<u64>; 2]| after[core] - before[core]).min().unwrap_or(0)
+        let cost = |[before, after]: &[Note; 2]| {
+            let core = if sender { after.core } else { 1 - after.core };
+            after.counts[core].el2 - before.counts[core].el2
+        };
+        pairs.map(cost).min().unwrap_or(0)
     };
-    Figures::from([("sgi-other-sender".to_owned(), least(0)), ("sgi-other-receiver".to_owned(), least(1))])
+    Ok(Figures::from([
+        ("sgi-other-sender".to_owned(), least(true)),
+        ("sgi-other-receiver".to_owned(), least(false)),
+    ]))
 }
 
 /// What a write costs at EL2 that cores take turns for: the least, the middle one, the 99th percentile and the worst of many,
@@ -87,21 +93,17 @@ pub fn turns(on: On) -> [Turns; 2] {
 
 fn at_turns(on: On, changes: &[(&str, &str)]) -> Turns {
     const ROWS: [&str; 2] = ["icfgr", "icenabler"];
-    let log = tempfile::NamedTempFile::new().expect("a file for the counts");
-    let plugin = format!("{},log={}", build::counter().display(), log.path().display());
+    let counter = Counter::new();
+    let [option, plugin] = counter.args();
     let mut machine = Machine::run_changed(on, "tests/system/bench-locks.dtso", changes)
-        .args(&["--cpu", CPU, "--", "-plugin", &plugin])
+        .args(&["--cpu", CPU, "--", &option, &plugin])
         .limit(240)
         .start_on_terminal();
     machine.wait_for("bench: locks done");
     machine.type_text("\x1dq");
     let outcome = machine.end();
-    let counts = std::fs::read_to_string(log.path()).expect("the plugin wrote its counts");
-    let marks: Vec<u64> = counts
-        .lines()
-        .filter(|line| line.starts_with("mark 0: "))
-        .map(|line| el2(line.trim_start_matches("mark "))[0])
-        .collect();
+    let marks: Vec<u64> =
+        counter.marks().iter().filter(|mark| mark.core == 0).map(|mark| mark.counts[0].el2).collect();
     let mut costs: Vec<u64> =
         marks.as_chunks().0.iter().map(|[before, after]: &[u64; 2]| after - before).collect();
     outcome.check(costs.len() == 4000, &format!("two marks for each write, not {}", costs.len()));
@@ -112,10 +114,4 @@ fn at_turns(on: On, changes: &[(&str, &str)]) -> Turns {
     };
     let (first, second) = costs.split_at_mut(half);
     [(ROWS[0], sum_up(first)), (ROWS[1], sum_up(second))].into()
-}
-
-/// The cores' counts of EL2 in a line of the plugin: `CORE: EL2/OTHER ...`.
-fn el2(line: &str) -> Vec<u64> {
-    let pairs = line.split(' ').skip(1).filter_map(|pair| pair.split('/').next()?.parse().ok());
-    pairs.collect()
 }
