@@ -3,6 +3,7 @@
 //! a lower budget.
 
 use partita_tests::speed::{self, Figures, PATHS, Path};
+use partita_tests::xen::Xen;
 use partita_tests::{On, Target, root, system_tests};
 
 fn gic(on: On) -> &'static str {
@@ -90,6 +91,21 @@ system_tests! {
     {
         for path in PATHS {
             within_budget(&place(on, *path, "+boot"), &speed::boot(on, *path));
+        }
+    }
+
+    /// The peer's column has what a partition's has. Without its package there is none.
+    fn exits_in_xen(on)
+        [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
+    {
+        match Xen::fetch() {
+            Ok(xen) => {
+                let figures = speed::exits_in_xen(on, &xen).unwrap_or_else(|why| panic!("{why}"));
+                // A call leaves the guest, so it costs more than natively.
+                assert!(figures["psci-version-hvc"] > 10 && figures["timer-latency"] > 10, "{figures:#?}");
+                assert!(figures["sgi-other-receiver"] > 10, "{figures:#?}");
+            }
+            Err(why) => println!("without Xen: {why}"),
         }
     }
 
