@@ -46,7 +46,9 @@ pub(crate) fn fetched(name: &str) -> Result<PathBuf, String> {
             Command::new(build::root().join("scripts/guest-packages")).arg(&cache).arg(name).output();
         let output = output.map_err(|error| format!("scripts/guest-packages: {error}"))?;
         if !output.status.success() {
-            return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim_end()));
+            // What the script says itself comes last.
+            let words = String::from_utf8_lossy(&output.stderr);
+            return Err(words.lines().next_back().unwrap_or(name).to_owned());
         }
     }
     Ok(path)

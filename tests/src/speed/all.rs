@@ -11,11 +11,15 @@ use crate::{On, Target};
 /// Measures everything; `progress` is told what comes next. What cannot be had is left out, and the report says so.
 pub fn measure(progress: &dyn Fn(&str)) -> Report {
     let mut report = Report::default();
-    let mut had = |what: &str, missing: Result<_, String>| {
-        missing.map_err(|why| report.skipped.push(format!("{what}: {}", why.trim_end()))).ok()
+    let mut had = |what: &str, result: Result<(), String>| match result {
+        Ok(()) => true,
+        Err(why) => {
+            report.skipped.push(format!("{what}: {why}"));
+            false
+        }
     };
-    let xen = Xen::fetch();
-    let linux = had("Linux", linux_kit(On::outside_tests(Target::VirtGicv3))).is_some();
+    let linux = had("Linux", linux_kit(On::outside_tests(Target::VirtGicv3)));
+    let xen = Xen::fetch().map_err(|why| had("Xen", Err(why))).ok();
     for (gic, target) in [(3, Target::VirtGicv3), (2, Target::VirtGicv2)] {
         let on = On::outside_tests(target);
         let mut add = |name: &str, figures: Vec<Figures>| {
@@ -35,11 +39,11 @@ pub fn measure(progress: &dyn Fn(&str)) -> Report {
             let work = with_linux(&|| self::linux(on, GUARDED, *path));
             add(&format!("{}+guard", path.name), vec![guarded(on, *path).0, work]);
         }
+        let Some(xen) = &xen else { continue };
         say("Xen");
-        let figures = xen.as_ref().map_err(Clone::clone).and_then(|xen| in_xen(on, xen, linux));
-        match figures {
+        match in_xen(on, xen, linux) {
             Ok(figures) => add("xen", figures),
-            Err(why) => report.skipped.push(format!("Xen on GICv{gic}: {}", why.trim_end())),
+            Err(why) => report.skipped.push(format!("Xen on GICv{gic}: {why}")),
         }
     }
     report

@@ -44,7 +44,8 @@ pub(super) fn plan(on: On, plan: &str, changes: &[(&str, &str)]) -> Result<Value
     let output = command.args(["plan", "--json"]).args(on.args()).arg(changed.path()).output();
     let output = output.expect("partita can be run");
     if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+        let words = String::from_utf8_lossy(&output.stderr);
+        return Err(words.lines().next().unwrap_or("partita plan failed").to_owned());
     }
     Ok(serde_json::from_slice(&output.stdout).expect("--json prints JSON"))
 }
