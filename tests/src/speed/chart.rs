@@ -137,6 +137,35 @@ mod tests {
         );
     }
 
+    /// The account of each path: its steps are all of it, and what the benchmark reads is a figure of a partition's.
+    #[test]
+    fn the_account_adds_up() {
+        let report = Report::read(&committed("benchmarks.json")).expect("benchmarks.json is a report");
+        let is_read = |reads| {
+            let mut columns = report.columns.iter().filter(|column| column.name == "mediated");
+            columns.any(|column| column.figures.values().any(|figure| *figure == reads))
+        };
+        let mut rows = 0;
+        for line in committed("benchmarks.md").lines() {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').map(str::trim).collect();
+            let [_, steps @ .., el2, last] = &cells[..] else { continue };
+            let number = |cell: &&str| cell.parse::<u64>().ok();
+            let (Some(steps), Some(el2), 6) =
+                (steps.iter().map(number).collect::<Option<Vec<_>>>(), number(el2), steps.len())
+            else {
+                continue;
+            };
+            let own =
+                last.split_once(": ").map_or(Some(0), |(own, _)| own.trim_start_matches('+').parse().ok());
+            let reads = last.rsplit(' ').next().and_then(|reads| reads.parse().ok());
+            assert_eq!(steps.iter().sum::<u64>(), el2, "{line}");
+            assert_eq!(own.map(|own| el2 + own), reads, "{line}");
+            assert!(reads.is_some_and(is_read), "nothing reads so: {line}");
+            rows += 1;
+        }
+        assert!(rows >= 8, "{rows} rows of the account");
+    }
+
     #[test]
     fn bars_are_as_long_as_their_figures() {
         let column = |name: &str, figure| Column {
