@@ -71,6 +71,11 @@ impl Auditor {
         Self { own, tables, taken: 0, run: None }
     }
 
+    /// Whether one was asked for that this core has not done.
+    pub fn is_wanted(&self) -> bool {
+        self.run.is_some() || self.taken != ASKED.load(Ordering::Acquire)
+    }
+
     /// Whether an audit is on its way. Interrupts do not take the fast path then: the audit goes on behind each.
     pub fn is_busy(&self) -> bool {
         self.run.is_some()

@@ -229,7 +229,9 @@ fn prepare_all(
 ) -> Result<Vec<(usize, &'static mut Core)>, Refusal> {
     let gic = gic::find(plan, tables)?;
     let shared = Arena::fill(4 * PAGE + (plan.partitions.len() + 1) * console::SHARED_BYTES, |shared| {
-        status::init(plan.partitions.iter().map(|p| Status::new(&p.name, p.cpus.len())).collect());
+        status::init(
+            plan.partitions.iter().map(|p| Status::new(&p.name, p.cpus.len(), p.is_direct())).collect(),
+        );
         console::init(plan, &gic);
         shared
     });

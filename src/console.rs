@@ -4,6 +4,10 @@
 //! the guest whose ring it is. A ring is drained by the cores of its partition and by no other, in steps of a FIFO's
 //! size: when something is put in, when it is called after another's line, and at the UART's interrupt, which is routed
 //! to the partition whose output is next. So a flood costs the one who makes it.
+//!
+//! To a direct partition's cores (`interrupt-path = "direct"`) no interrupt of EL2's comes. What it writes goes out before its
+//! store ends, or stays until its next one when the UART is busy for longer than [`FLUSH`]; input for it is told by its
+//! own console's SPI. Where every partition is direct, the keyboard is looked at when one of them uses its UART.
 
 mod terminal;
 
@@ -22,12 +26,16 @@ use spin::mutex::{SpinMutex, TicketMutex};
 use crate::clock::{self, Deadline};
 use crate::core::Core;
 use crate::gic::{self, Found, Lrs, Seat};
-use crate::{audit, board, uart};
+use crate::{audit, board, status, uart};
 
 pub use terminal::Terminal;
 
 /// How often a core takes the turn again for output that came meanwhile.
 const ROUNDS: usize = 4;
+
+/// Milliseconds that a direct partition's store to its UART may take: longer than a line of others' and its own ring at
+/// 921,600 baud, and its own time.
+const FLUSH: u64 = 50;
 
 /// Bytes of a partition's output ring.
 const OUT: usize = 4096;
@@ -51,6 +59,10 @@ struct Channel {
     seat: Seat,
     /// Whether the partition has one.
     shared: bool,
+    /// Of a direct partition: the SPI by which EL2 reaches it,
+    bell: Option<u32>,
+    /// and how many of its cores write it out.
+    flushing: AtomicUsize,
 }
 
 #[derive(Debug)]
@@ -68,30 +80,41 @@ struct Console {
     carry: AtomicU8,
     /// Where the UART's interrupt goes: index of a channel.
     routed: AtomicUsize,
+    /// Where it goes instead of to a direct partition, if there is another.
+    mediated: Option<usize>,
 }
 
 static CONSOLE: Once<Console> = Once::new();
 
 /// Makes the rings. Called once, before any partition runs, with the shared arena open.
 pub fn init(plan: &Plan, gic: &Found) {
-    let channel = |seat, shared| Channel {
+    let channel = |seat, shared, bell| Channel {
         out: Ring::new(),
         input: Ring::new(),
         full: AtomicBool::new(false),
         seat,
         shared,
+        bell,
+        flushing: AtomicUsize::new(0),
     };
     let mut channels: Vec<Channel> = Vec::with_capacity(plan.partitions.len() + 1);
     for partition in &plan.partitions {
         let seat =
             gic.cores[partition.cpus[0]].expect("every core that the plan uses has a part of the controller");
-        channels.push(channel(seat, matches!(partition.console, plan::Console::Shared { .. })));
+        channels.push(channel(
+            seat,
+            matches!(partition.console, plan::Console::Shared { .. }),
+            partition.bell,
+        ));
     }
+    let mediated = channels.iter().position(|channel| channel.bell.is_none());
+    let uncalled = channels.iter().enumerate().filter(|(_, channel)| channel.bell.is_some());
+    let uncalled = uncalled.fold(0, |all, (number, _)| all | 1 << number);
     let focus = channels.iter().position(|channel| channel.shared).unwrap_or(0);
-    channels.push(channel(channels[focus].seat, false));
+    channels.push(channel(channels[mediated.unwrap_or(focus)].seat, false, None));
     let own = channels.len() - 1;
     CONSOLE.call_once(|| Console {
-        drain: Drain::new(own, clock::milliseconds(PATIENCE)),
+        drain: Drain::new(own, clock::milliseconds(PATIENCE)).with_uncalled(uncalled),
         channels,
         filter: SpinMutex::new(Filter::new()),
         own: TicketMutex::new(()),
@@ -99,6 +122,7 @@ pub fn init(plan: &Plan, gic: &Found) {
         quit: AtomicBool::new(false),
         carry: AtomicU8::new(0),
         routed: AtomicUsize::new(usize::MAX),
+        mediated,
     });
 }
 
@@ -106,6 +130,7 @@ pub fn init(plan: &Plan, gic: &Found) {
 pub fn start() {
     if board::uart_intid() != 0
         && let Some(console) = CONSOLE.get()
+        && console.mediated.is_some()
     {
         // Both kinds of UART hold their line until they are served; firmware may have left anything here.
         gic::claim(board::uart_intid(), false);
@@ -124,10 +149,23 @@ impl Console {
         self.channel(source).map(|channel| &channel.out)
     }
 
+    /// Has a partition's first core look at what is here for it: by a kick, or, where that would be a direct guest's own
+    /// SGI, by the interrupt of its console, whose driver then uses its UART.
     fn kick(&self, source: usize) {
-        if let Some(channel) = self.channel(source) {
-            gic::controller().kick(channel.seat);
+        let Some(channel) = self.channel(source) else { return };
+        match channel.bell {
+            None => gic::controller().kick(channel.seat),
+            Some(intid) => {
+                let kicked = status::all().get(source).is_some_and(|status| status.kick(0, channel.seat));
+                if !kicked {
+                    gic::pend(intid);
+                }
+            }
         }
+    }
+
+    fn kick_all(&self) {
+        (0..self.own()).for_each(|partition| self.kick(partition));
     }
 
     /// EL2's own channel: the last.
@@ -142,9 +180,8 @@ impl Console {
         for _ in 0..ROUNDS {
             let Some(mut turn) = self.drain.turn(me, clock::now()) else { break };
             let all = self.step(&mut turn);
-            let waits = self.waits();
             self.route();
-            uart::interrupts(true, waits);
+            self.arm();
             drop(turn);
             // With a full FIFO the interrupt comes when it has drained; with an empty one it would not.
             if !all || !self.drain.is_for(me, clock::now()) {
@@ -154,10 +191,53 @@ impl Console {
         if let Some(next) = self.drain.call(me, clock::now()) {
             self.kick(next);
         }
-        for channel in &self.channels {
+        for (source, channel) in self.channels.iter().enumerate() {
             if channel.full.load(Ordering::Acquire) && Assembler::room(channel.out.free()) >= FIFO {
                 channel.full.store(false, Ordering::Release);
-                gic::controller().kick(channel.seat);
+                self.kick(source);
+            }
+        }
+    }
+
+    /// Chooses the UART's interrupts, with the turn: the transmit interrupt while somebody waits to whom it can go.
+    fn arm(&self) {
+        let awaited = self.drain.is_awaited() || self.carry.load(Ordering::Relaxed) != 0;
+        uart::interrupts(self.mediated.is_some(), self.mediated.is_some() && awaited);
+    }
+
+    /// Writes out what a direct partition has said, on its own core and in its own time.
+    fn flush(&self, me: usize) {
+        let Some(channel) = self.channel(me).filter(|channel| !channel.out.is_empty()) else { return };
+        let deadline = Deadline::after_milliseconds(FLUSH);
+        channel.flushing.fetch_add(1, Ordering::SeqCst);
+        self.drain.present(me, true);
+        self.pump(me);
+        while !channel.out.is_empty() && !deadline.passed() {
+            // Not the turn before it is this one's: whoever was called would find it taken, and be called again.
+            if self.drain.is_for(me, clock::now()) {
+                self.pump(me);
+            }
+            core::hint::spin_loop();
+        }
+        if channel.flushing.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.drain.present(me, false);
+            // Another core of the partition may have come between.
+            self.drain.present(me, channel.flushing.load(Ordering::SeqCst) != 0);
+        }
+        // Nobody else looked after the UART meanwhile.
+        if let Some(next) = self.drain.next_called() {
+            self.kick(next);
+        }
+    }
+
+    /// Takes at most one FIFO of what was typed.
+    fn take_input(&self) {
+        if let Some(mut filter) = self.filter.try_lock() {
+            for _ in 0..uart::STEP {
+                let Some(byte) = uart::get() else { break };
+                if let Some(event) = filter.input(byte) {
+                    self.input(event);
+                }
             }
         }
     }
@@ -200,7 +280,11 @@ impl Console {
     /// Routes the UART's interrupt: while output waits to a core of the partition that it is from, else to one of the
     /// partition that has the keyboard.
     fn route(&self) {
-        let wanted = self.drain.next_source().unwrap_or(self.focus.load(Ordering::Relaxed));
+        let mut wanted = self.drain.next_source().unwrap_or(self.focus.load(Ordering::Relaxed));
+        if self.channel(wanted).is_some_and(|channel| channel.bell.is_some()) {
+            let Some(mediated) = self.mediated else { return };
+            wanted = mediated;
+        }
         let intid = board::uart_intid();
         if let Some(channel) = self.channel(wanted)
             && intid != 0
@@ -248,11 +332,11 @@ impl Console {
             Event::Help => self.say(HELP.as_bytes()),
             Event::Audit => {
                 audit::ask();
-                self.channels.iter().for_each(|channel| gic::controller().kick(channel.seat));
+                self.kick_all();
             }
             Event::Quit => {
                 self.quit.store(true, Ordering::Release);
-                self.channels.iter().for_each(|channel| gic::controller().kick(channel.seat));
+                self.kick_all();
             }
         }
     }
@@ -275,14 +359,7 @@ pub fn tell(line: &[u8]) {
 pub fn interrupt(me: usize) {
     let Some(console) = CONSOLE.get() else { return };
     uart::acknowledge();
-    if let Some(mut filter) = console.filter.try_lock() {
-        for _ in 0..uart::STEP {
-            let Some(byte) = uart::get() else { break };
-            if let Some(event) = filter.input(byte) {
-                console.input(event);
-            }
-        }
-    }
+    console.take_input();
     console.pump(me);
 }
 
@@ -322,6 +399,9 @@ pub fn receive(core: &Core) {
 fn update_line(core: &Core, state: &mut crate::partition::State) {
     let Some((_, intid)) = core.partition.console else { return };
     let level = state.terminal.uart.line();
+    if core.partition.direct {
+        return state.vgic.drive(intid, level, &mut core.physical());
+    }
     match state.vgic.set_line(intid, level) {
         Some(vcpu) if vcpu == core.vcpu => state.vgic.kicked(vcpu, &mut core.physical(), &mut Lrs),
         Some(vcpu) => core.partition.kick(vcpu),
@@ -332,12 +412,22 @@ fn update_line(core: &Core, state: &mut crate::partition::State) {
 /// A guest's load or store in its emulated UART's page.
 pub fn access(core: &mut Core, offset: u64, width: u8, write: Option<u64>) -> u64 {
     let Some(console) = CONSOLE.get() else { return 0 };
+    let direct = core.partition.direct;
+    if direct {
+        if console.mediated.is_none() {
+            console.take_input();
+        }
+        // What others learn by a kick.
+        receive(core);
+    }
     let mut state = core.partition.lock(core.vcpu);
     let (value, wanted) = state.terminal.access(console, offset, width, write);
     update_line(core, &mut state);
     drop(state);
     core.refresh();
-    if wanted {
+    if direct {
+        console.flush(core.partition.number);
+    } else if wanted {
         console.pump(core.partition.number);
     } else {
         go_on(core.partition.number);

@@ -68,7 +68,7 @@ struct Registers {
 pub struct Peer {
     /// Its marks.
     pending: *const u8,
-    /// What [`gic::DOORBELL`] is sent with.
+    /// What [`gic::DOORBELL`] is sent with; in a direct partition any SGI, with its number added.
     doorbell: AtomicU64,
 }
 
@@ -176,7 +176,7 @@ impl Core {
                 all_free: 0,
             },
             exits: &partition.status.exits[vcpu],
-            frames: gic::vectors(false).1,
+            frames: gic::vectors(false, partition.direct).1,
             registers: match gic::version() {
                 // The one page is the distributor as this virtual CPU sees it.
                 gic::Version::V2 => Registers {
@@ -231,7 +231,7 @@ impl Core {
         unsafe {
             self.stage1.activate();
             msr!("tpidr_el2", core::ptr::from_mut(self) as u64);
-            msr!("vbar_el2", gic::vectors(self.guard.is_needed()).0 as u64);
+            msr!("vbar_el2", gic::vectors(self.guard.is_needed(), self.partition.direct).0 as u64);
             let alone = self.partition.vcpus.len() == 1;
             traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu, alone);
         }
@@ -301,12 +301,47 @@ impl Core {
         }
     }
 
+    /// A direct partition's core looks at each exit that comes to Rust for what others learn by a kick.
+    pub fn glance(&mut self) {
+        if self.partition.life().is(State::Stopping) {
+            self.leave();
+        }
+        if console::quitting() {
+            life::stop(self, Cause::Quit);
+        }
+        if self.auditor.is_wanted() {
+            self.audit();
+        }
+    }
+
+    /// Sends a direct partition's SGI to virtual CPUs, as a physical one.
+    pub fn send_directly(&self, mut vcpus: u64, intid: u64, group0: bool) {
+        while vcpus != 0 {
+            if let Some(vcpu) = self.partition.vcpus.get(vcpus.trailing_zeros() as usize) {
+                gic::controller().send(vcpu.seat, intid as u32, group0);
+            }
+            vcpus &= vcpus - 1;
+        }
+    }
+
+    /// The guest does not run any more: nothing is forwarded to it, and the interrupt controller's part of this core is as
+    /// after reset.
+    fn close(&mut self) {
+        {
+            let mut state = self.partition.lock(self.vcpu);
+            state.vgic.offline(self.vcpu, &mut self.physical(), &mut Lrs);
+        }
+        if self.partition.direct {
+            gic::controller().take_back(self.own.seat, board::maintenance_intid());
+            self.partition.status.inside(self.vcpu, false);
+        } else {
+            gic::controller().reset_virtual();
+        }
+    }
+
     /// Gives the guest's context up. The caller has told the model, or the partition is ending.
     pub fn leave(&mut self) -> ! {
-        let mut state = self.partition.lock(self.vcpu);
-        state.vgic.offline(self.vcpu, &mut self.physical(), &mut Lrs);
-        drop(state);
-        gic::controller().reset_virtual();
+        self.close();
         // SAFETY: nothing on this stack is needed any more: this exit's frame ends with the guest's context.
         unsafe { leave_guest(self, layout::STACK_TOP) }
     }
@@ -315,13 +350,20 @@ impl Core {
     pub fn enter(&mut self, start: Start) -> ! {
         // By now every core has come, and has told what it is called.
         for (peer, vcpu) in self.peers.iter().zip(&self.partition.vcpus) {
-            peer.doorbell.store(gic::controller().doorbell(vcpu.seat), Ordering::Relaxed);
+            let doorbell = gic::controller().doorbell(vcpu.seat);
+            // A direct guest's SGIs are physical: their number is what it says.
+            let number = if self.partition.direct { gic::sgi_number() } else { 0 };
+            peer.doorbell.store(doorbell & !number, Ordering::Relaxed);
         }
         self.set_way = Default::default();
         el1::reset();
         if self.view.mitigations.store_bypass == Workaround::Firmware {
             // The guest's switch, and on as a core starts with it (DEN 0028, SMCCC_ARCH_WORKAROUND_2).
             power::firmware(smccc::ARCH_WORKAROUND_2, [1, 0, 0]);
+        }
+        if self.partition.direct {
+            self.partition.status.inside(self.vcpu, true);
+            gic::controller().give();
         }
         {
             let mut state = self.partition.lock(self.vcpu);
@@ -334,10 +376,7 @@ impl Core {
 
     /// Starts this virtual CPU afresh from within the guest: a power-down suspend that ended.
     pub fn restart(&mut self, start: Start) -> ! {
-        let mut state = self.partition.lock(self.vcpu);
-        state.vgic.offline(self.vcpu, &mut self.physical(), &mut Lrs);
-        drop(state);
-        gic::controller().reset_virtual();
+        self.close();
         self.enter(start)
     }
 
@@ -415,6 +454,10 @@ fn idle(core: &mut Core) -> ! {
             State::Stopping if state.parked == partition.vcpus.len() => {
                 life::finish(core, state);
                 continue;
+            }
+            State::Stopping if partition.direct => {
+                gic::wake(&mut core.physical());
+                drop(state);
             }
             _ => drop(state),
         }

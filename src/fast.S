@@ -47,6 +47,7 @@ called\v:
 
 	aborts , \v
 	aborts _v2, \v
+	aborts _v2_direct, \v
 enabled_value\v:
 	bic	w0, w0, w1
 	cbnz	w0, slow_sync\v			// some are not
@@ -97,6 +98,42 @@ sgi_to_another\v:
 	strb	w0, [x2]
 	dsb	ish				// the mark is there before the doorbell rings
 	msr	icc_sgi1r_el1, x3
+	count	{exit_sgi}
+	skip_instruction
+	back
+
+// A direct partition's SGIs are physical ones. x0: what was written. To one virtual CPU, also to itself: this goes out to that
+// core, with the number as it is.
+direct_other\v:
+	pick	get_register, direct_value\v
+direct_sgi\v:
+	ubfx	x3, x2, #5, #2			// Rt
+	ldr	x0, [sp, x3, lsl #3]
+direct_value\v:
+	mrs	x1, tpidr_el2
+	bic	x3, x0, #0xf << 24		// without the INTID
+	if_removed {fast_sgi_affinity}, 2, and x3, x3, #0xffff
+	peer	slow_sync\v
+	and	x0, x0, #0xf << 24
+	orr	x3, x3, x0
+	msr	icc_sgi1r_el1, x3
+	count	{exit_sgi}
+	skip_instruction
+	back
+
+// The same with a GICv2: what was stored to GICD_SGIR, by a list or to itself.
+direct_sgir\v:
+	mrs	x1, tpidr_el2
+	ubfx	x3, x0, #16, #10		// TargetListFilter, CPUTargetList
+	tbnz	x3, #8, slow_sync\v		// 1: all others; 3: reserved
+	tbz	x3, #9, 1f
+	mov	w3, #2 << 24
+	b	2f
+1:	peer	slow_sync\v
+2:	and	x0, x0, #0xf
+	orr	x3, x3, x0
+	ldr	x2, [x1, #CORE_GICD]
+	str	w3, [x2, #GICD_SGIR]
 	count	{exit_sgi}
 	skip_instruction
 	back

@@ -52,13 +52,30 @@ pub fn stop(core: &mut Core, cause: Cause) -> ! {
 }
 
 /// Has all cores of the partition leave the guest; the calling one sees to itself.
-pub fn end(core: &Core, cause: Cause) {
+pub fn end(core: &mut Core, cause: Cause) {
     let partition = core.partition;
     let state = partition.lock(core.vcpu);
     // When another core said so first, its cause stands.
     let _ = partition.life().stop(cause);
     drop(state);
-    (0..partition.vcpus.len()).filter(|vcpu| *vcpu != core.vcpu).for_each(|vcpu| partition.kick(vcpu));
+    let others = || (0..partition.vcpus.len()).filter(|vcpu| *vcpu != core.vcpu);
+    others().for_each(|vcpu| partition.kick(vcpu));
+    if partition.direct && others().count() != 0 {
+        unplug(core);
+    }
+}
+
+/// Takes a direct partition's memory away from under its other cores, which no kick reaches: each comes to EL2 when it next
+/// fetches or loads something, and sees that the partition ends. One that sleeps is woken when this one is out (core.rs,
+/// `idle`), unless its guest masked interrupts at the CPU interface; that one stays where it is, in a partition that has
+/// nothing any more.
+fn unplug(core: &mut Core) {
+    let partition = core.partition;
+    core.window.each(partition.root.0, |bytes, _| bytes.fill(0));
+    // SAFETY: translations of this partition's VMID go, on all cores; what made them is empty, and its guest is to end.
+    unsafe {
+        core::arch::asm!("dsb ish", "tlbi vmalls12e1is", "dsb ish", "isb", options(nostack, preserves_flags));
+    }
 }
 
 /// The last core has left the guest: everything that the partition had set up in hardware goes back to its reset
@@ -71,6 +88,10 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
         smmu::block(partition.number);
     }
     state.vgic.reset(&mut core.physical());
+    if partition.direct {
+        let (root, entries) = &partition.root;
+        core.window.copy(entries, root.base);
+    }
     // Off or failed by its cause, or off for a moment before it is loaded again.
     let again = partition.life().get().1 == Cause::SystemReset;
     let _ = partition.life().settle();
@@ -85,7 +106,7 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
     state.terminal.reset();
     drop(state);
     console::receive(core);
-    if status::one_is_off() {
+    if status::one_is_off(console::quitting()) {
         console::settle();
         status::summarize();
         power::off();

@@ -232,12 +232,50 @@
 	b	get_other\v
 .endm
 
+// The same where SGIs are physical ones.
+.macro sync_slot_direct v
+	enter
+	mrs	x2, esr_el2
+	tbnz	x2, #31, aborted\v
+	tbz	x2, #29, called\v
+	movq	x1, ESR_SGI1R
+	bic	x3, x2, #3 << 5			// Rt is one of x0..x3
+	cmp	x3, x1
+	b.eq	direct_sgi\v
+	bic	x3, x2, #0x1f << 5		// without Rt
+	cmp	x3, x1
+	b.ne	slow_sync\v
+	ubfx	x3, x2, #5, #5
+	b	direct_other\v
+.endm
+
 // The same with a GICv2, whose SGIs are stores to the distributor.
 .macro sync_slot_v2 v
 	enter
 	mrs	x2, esr_el2
 	tbnz	x2, #31, aborted_v2\v
 	b	called\v
+.endm
+
+.macro sync_slot_v2_direct v
+	enter
+	mrs	x2, esr_el2
+	tbnz	x2, #31, aborted_v2_direct\v
+	b	called\v
+.endm
+
+// No interrupt comes to EL2 while a direct guest runs. Were there one, Rust would deal with it.
+.macro irq_slot_direct v
+	enter
+	mrs	x0, icc_iar1_el1
+	b	slow_irq\v
+.endm
+.macro irq_slot_v2_direct v
+	enter
+	mrs	x1, tpidr_el2
+	ldr	x2, [x1, #CORE_GICC]
+	ldr	w0, [x2, #GICC_IAR]
+	b	slow_irq\v
 .endm
 
 // The interrupt path. `ready` holds list-register images by INTID: 0 where the interrupt is not simply the guest's (an
@@ -334,11 +372,18 @@ aborted\gic\v:
 	bic	w0, w0, w1
 	cbnz	w0, slow_sync\v			// some are not
 	mirrored
-	.ifnb	\gic
+	.ifc	\gic, _v2
 3:	mov	x1, #-1				// not what is enabled: see get_other
 	ubfx	x3, x2, #16, #5
 	get	\v
 	b	sgir_value\v
+	.endif
+	.ifc	\gic, _v2_direct
+3:	ubfx	x3, x2, #16, #5
+	cmp	x3, #4
+	b.hs	slow_sync\v			// systems store from one of x0..x3
+	ldr	x0, [sp, x3, lsl #3]
+	b	direct_sgir\v
 	.endif
 .endm
 

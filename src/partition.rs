@@ -15,7 +15,7 @@ use partita_model::psci::{Psci, Start};
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use crate::console::Terminal;
-use crate::gic::{self, Lrs, Seat};
+use crate::gic::{Lrs, Seat};
 use crate::status::Status;
 
 /// One partition.
@@ -46,6 +46,13 @@ pub struct Setup {
     pub dist: IpaSpan,
     /// Where it sees its redistributors; nothing with GICv2.
     pub redists: IpaSpan,
+    /// Whether physical interrupts reach it without EL2. The root of its stage 2 then is kept here too: the one who ends it
+    /// empties the table, which is what reaches a core that no kick does.
+    pub direct: bool,
+    /// The SPI by which EL2 reaches it then,
+    pub bell: Option<u32>,
+    /// and where that root lies, and what is in it.
+    pub root: (PaSpan, Vec<u8>),
     /// Whether devices of its are behind an SMMU that EL2 drives; its cores then map what that needs.
     pub streams: bool,
     /// Where it sees its emulated UART, and that one's interrupt.
@@ -144,8 +151,8 @@ impl Partition {
 
     /// Kicks the core of a virtual CPU; one that the partition does not have is nobody's.
     pub fn kick(&self, vcpu: usize) {
-        if let Some(vcpu) = self.vcpus.get(vcpu) {
-            gic::controller().kick(vcpu.seat);
+        if let Some(target) = self.vcpus.get(vcpu) {
+            self.status.kick(vcpu, target.seat);
         }
     }
 

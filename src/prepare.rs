@@ -9,8 +9,8 @@ use dtoolkit::model::DeviceTree;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
 use partita_model::audit::{Form, Region, join};
 use partita_model::bundle::Bundle;
-use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, REDIST_SIZE, Spi, Vgic};
-use partita_model::plan::{self, ClearMemory, Console, Dtb, Plan};
+use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, Path, REDIST_SIZE, Spi, Vgic};
+use partita_model::plan::{self, ClearMemory, Console, Dtb, InterruptPath, Plan};
 use partita_model::psci::Start;
 use partita_model::stage2::{self, Mapping, Shape, Tables};
 use partita_model::weaken::{Guard, removed};
@@ -88,12 +88,24 @@ pub fn partition(
     let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
     let pci_bytes = wanted.pci.iter().map(|part| PAGE + 512 * part.functions.len()).sum::<usize>();
     let wanted_bytes = 2 * mappings.len() * size_of::<Region>();
-    let size = 16 * PAGE + pci_bytes + wanted_bytes + ready_bytes + tree_bytes + wanted.cpus.len() * 8 * PAGE;
+    let direct = wanted.is_direct();
+    let root_span =
+        PaSpan { base: root, size: if direct { u64::from(shape.root_pages) * PAGE as u64 } else { 0 } };
+    let size = 16 * PAGE
+        + root_span.size as usize
+        + pci_bytes
+        + wanted_bytes
+        + ready_bytes
+        + tree_bytes
+        + wanted.cpus.len() * 8 * PAGE;
     Arena::fill(size, |arena| {
         let setup = Setup {
             number,
             status: &status::all()[number],
             memory: wanted.memory.clone(),
+            direct,
+            bell: wanted.bell,
+            root: (root_span, table(root_span)),
             streams: !wanted.streams.is_empty(),
             vcpus: wanted.cpus.iter().map(|&index| vcpu(index, highest, machine)).collect(),
             dist: frames.0,
@@ -114,6 +126,11 @@ pub fn partition(
             Box::leak(Box::new(Partition::new(setup, vgic, pci::hosts(&plan.board, wanted))));
         Ok((partition, arena))
     })
+}
+
+/// What is in a table.
+fn table(span: PaSpan) -> Vec<u8> {
+    (0..span.size as usize / 8).flat_map(|index| Heap.read(span.base, index).to_ne_bytes()).collect()
 }
 
 fn stage2_tables(mappings: &[Mapping]) -> Result<(Pa, Shape), stage2::Error> {
@@ -165,7 +182,8 @@ fn image(wanted: &plan::Partition, bundle: &Bundle<'static>, tree: Option<&(Vec<
 fn vgic(plan: &Plan, wanted: &plan::Partition, setup: &Setup) -> Result<Vgic, Box<dyn core::error::Error>> {
     let mut spis: Vec<Spi> =
         wanted.spis.iter().map(|spi| Spi { intid: spi.intid, edge: spi.edge, emulated: false }).collect();
-    if let Some((_, intid)) = setup.console {
+    let console = setup.console.map(|(_, intid)| intid);
+    for intid in console.into_iter().chain(wanted.bell.filter(|bell| console != Some(*bell))) {
         spis.push(Spi { intid, edge: false, emulated: true });
     }
     // The non-secure EL1 and the virtual timer are the guest's own: its core is never shared.
@@ -179,6 +197,11 @@ fn vgic(plan: &Plan, wanted: &plan::Partition, setup: &Setup) -> Result<Vgic, Bo
         spis: &spis,
         priority_bits: shape.priority_bits.into(),
         tdir: shape.traps_dir,
+        path: match wanted.interrupt_path {
+            InterruptPath::Direct => Path::Direct,
+            InterruptPath::Mediated if plan.partitions.iter().any(plan::Partition::is_direct) => Path::Wary,
+            InterruptPath::Mediated => Path::Mediated,
+        },
     };
     Vgic::new(&config).map_err(|error| alloc::format!("{}: {error:?}", wanted.name).into())
 }

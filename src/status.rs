@@ -3,11 +3,13 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use partita_model::lifecycle::exits::{Count, Exits};
-use partita_model::lifecycle::{Lifecycle, Summary};
+use partita_model::lifecycle::{Lifecycle, State, Summary};
 use spin::Once;
+
+use crate::gic::{self, Seat};
 
 /// One partition's status.
 #[derive(Debug)]
@@ -18,13 +20,15 @@ pub struct Status {
     pub life: Lifecycle,
     /// Exits of each virtual CPU.
     pub exits: Vec<Exits>,
+    /// Of a direct partition: whether each virtual CPU is in its guest, where a kick would be the guest's own SGI.
+    doors: Vec<Door>,
     /// Accesses of its devices that an SMMU refused. Other partitions' cores may count here.
     dma: AtomicU64,
 }
 
 impl Status {
     /// Of a partition with so many virtual CPUs, which is about to be loaded.
-    pub fn new(name: &str, vcpus: usize) -> Self {
+    pub fn new(name: &str, vcpus: usize, direct: bool) -> Self {
         let life = Lifecycle::new();
         // A new one is off, so this succeeds.
         let _ = life.load();
@@ -32,13 +36,70 @@ impl Status {
             name: name.into(),
             life,
             exits: (0..vcpus).map(|_| Exits::new()).collect(),
+            doors: (0..if direct { vcpus } else { 0 }).map(|_| Door::default()).collect(),
             dma: AtomicU64::new(0),
+        }
+    }
+
+    /// Whether physical interrupts reach this partition without EL2.
+    pub fn is_direct(&self) -> bool {
+        !self.doors.is_empty()
+    }
+
+    /// Kicks the core of a virtual CPU, unless a direct guest runs on it. Whether it did.
+    pub fn kick(&self, vcpu: usize, seat: Seat) -> bool {
+        let kick = || gic::controller().kick(seat);
+        match self.doors.get(vcpu) {
+            Some(door) => return door.knock(kick),
+            None => kick(),
+        }
+        true
+    }
+
+    /// Whether a direct guest runs on this virtual CPU.
+    pub fn is_inside(&self, vcpu: usize) -> bool {
+        self.doors.get(vcpu).is_some_and(|door| door.inside.load(Ordering::SeqCst))
+    }
+
+    /// A direct partition's core is about to enter its guest (true), or has left it and can be kicked again.
+    pub fn inside(&self, vcpu: usize, yes: bool) {
+        if let Some(door) = self.doors.get(vcpu) {
+            door.inside(yes);
         }
     }
 
     /// Counts a refused access.
     pub fn count_dma(&self) {
         self.dma.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// What keeps EL2's kicks from a direct guest: it takes every SGI of its core for its own.
+#[derive(Debug, Default)]
+struct Door {
+    inside: AtomicBool,
+    /// Cores that are between looking and kicking.
+    knocking: AtomicUsize,
+}
+
+impl Door {
+    fn knock(&self, kick: impl FnOnce()) -> bool {
+        self.knocking.fetch_add(1, Ordering::SeqCst);
+        let outside = !self.inside.load(Ordering::SeqCst);
+        if outside {
+            kick();
+        }
+        self.knocking.fetch_sub(1, Ordering::SeqCst);
+        outside
+    }
+
+    /// Closes it: who kicks now has done so when this returns, so that what arrived can be cleared. A kick takes some tens of
+    /// instructions.
+    fn inside(&self, yes: bool) {
+        self.inside.store(yes, Ordering::SeqCst);
+        while yes && self.knocking.load(Ordering::SeqCst) != 0 {
+            core::hint::spin_loop();
+        }
     }
 }
 
@@ -56,9 +117,14 @@ pub fn all() -> &'static [Status] {
     ALL.get().map_or(&[], Vec::as_slice)
 }
 
-/// Notes that one more partition is off; true if it was the last.
-pub fn one_is_off() -> bool {
-    ALIVE.fetch_sub(1, Ordering::AcqRel) == 1
+/// Notes that one more partition is off; true if it was the last, or if everything is to stop and only direct partitions are
+/// left, which may not hear of it. It is true once.
+pub fn one_is_off(quitting: bool) -> bool {
+    static OVER: AtomicBool = AtomicBool::new(false);
+    let none = ALIVE.fetch_sub(1, Ordering::AcqRel) == 1;
+    let ended =
+        |status: &Status| matches!(status.life.get().0, State::Off | State::Failed) || status.is_direct();
+    (none || quitting && all().iter().all(ended)) && !OVER.swap(true, Ordering::AcqRel)
 }
 
 /// Prints the closing summary: one line per partition.

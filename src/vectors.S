@@ -8,7 +8,7 @@
 	b	\handler
 .endm
 
-// A table of vectors: `gic` is empty for a GICv3, else _v2; `v` is empty for a core that needs no guard, else _guarded. Calls,
+// A table of vectors: `gic` is empty for a GICv3, else _v2, both with _direct where interrupts do not come here; `v` is empty for a core that needs no guard, else _guarded. Calls,
 // traps and interrupts begin in their slot (fast.S): a slot has 32 instructions.
 .macro table gic, v
 	.rept	8				// the current EL: interrupts are masked, so anything here is a fault
@@ -48,6 +48,24 @@ vectors_v2:
 .global vectors_v2_guarded
 vectors_v2_guarded:
 	table	_v2, _guarded
+
+// Those of cores whose guest takes physical interrupts itself. None comes to EL2 while it runs.
+.balign 0x800
+.global vectors_direct
+vectors_direct:
+	table	_direct
+.balign 0x800
+.global vectors_direct_guarded
+vectors_direct_guarded:
+	table	_direct, _guarded
+.balign 0x800
+.global vectors_v2_direct
+vectors_v2_direct:
+	table	_v2_direct
+.balign 0x800
+.global vectors_v2_direct_guarded
+vectors_v2_direct_guarded:
+	table	_v2_direct, _guarded
 
 .macro other_paths v
 guest_serror\v:

@@ -5,7 +5,10 @@ use core::sync::atomic::Ordering;
 
 use partita_model::gic::{Bits, Hw, Op, State, Word};
 
-use super::{Frame, ICACTIVER, ICENABLER, ICPENDR, ISACTIVER, ISENABLER, ISPENDR, Seat, controller, dist};
+use super::{
+    Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISACTIVER, ISENABLER, ISPENDR, Seat,
+    controller, dist,
+};
 use crate::partition::Partition;
 
 /// The physical interrupt controller as one core of a partition may use it.
@@ -66,6 +69,21 @@ impl Hw for Physical<'_> {
             Bits::Enable => controller().disable(seat, clear_register(bits) + offset, mask),
             Bits::Pending | Bits::Active => frame.write(clear_register(bits) + offset, mask),
         }
+    }
+
+    fn set_priority(&mut self, word: Word, intid: u32, priority: u8) {
+        if let Some((frame, ..)) = self.place(word) {
+            frame.write_byte(IPRIORITYR + intid as usize, priority);
+        }
+    }
+
+    fn set_groups(&mut self, word: Word, mask: u32, group1: u32) {
+        let Some((frame, offset, _)) = self.place(word) else { return };
+        let change = |frame: Frame| {
+            let at = IGROUPR + offset;
+            frame.write(at, frame.read(at) & !mask | group1 & mask);
+        };
+        if matches!(word, Word::Private(_)) { change(frame) } else { dist::alone(change) }
     }
 
     fn set_edge(&mut self, word: Word, intid: u32, edge: bool) -> bool {

@@ -11,12 +11,16 @@ mod lrs;
 mod v2;
 mod v3;
 
+use aarch64_cpu::asm::barrier;
+use aarch64_cpu::registers::HCR_EL2;
 use core::sync::atomic::{AtomicBool, Ordering};
+use tock_registers::interfaces::{Readable, Writeable};
 
 pub use dist::{claim, enable, pend};
 pub use find::{Found, find};
 pub use lrs::{Lrs, drain};
 pub use partita_model::gic::Version;
+use partita_model::gic::{Bits, Hw, Word};
 
 /// EL2's kick: a physical SGI that makes a core look at its orders. No guest can send, mask or see it.
 pub const KICK: u32 = 0;
@@ -27,6 +31,9 @@ pub const DOORBELL: u32 = 1;
 const PRIORITY: u8 = 0xa0;
 /// Physical priority of the kick.
 const KICK_PRIORITY: u8 = 0x80;
+
+/// HCR_EL2.IMO and FMO: IRQ and FIQ go to EL2.
+const INTERRUPTS_TO_EL2: u64 = 1 << 4 | 1 << 3;
 
 /// First INTID of the special ones, 1020 to 1023 (IHI 0069, 2.2.1; IHI 0048, 3.2.5).
 const SPECIAL: u32 = 1020;
@@ -122,6 +129,15 @@ controllers! {
     /// What the fast path writes to ring a core's doorbell, once all have come.
     fn doorbell(seat: Seat) -> u64;
 
+    /// Gives the calling core's CPU interface to its guest, in its state after reset, with physical interrupts going to EL1:
+    /// nothing of EL2's own comes to this core from here on.
+    fn give();
+    /// Takes it back into EL2's use, as [`Kind::init_core`] made it, whatever the guest left there.
+    fn take_back(seat: Seat, maintenance: u32);
+    /// Sends a direct partition's SGI to one of its cores. What was written before is visible before it arrives. `group0`:
+    /// as of Group 0, where the register says that.
+    fn send(seat: Seat, intid: u32, group0: bool);
+
     /// Acknowledges the most urgent interrupt.
     fn acknowledge() -> Taken;
     /// Drops the priority of an acknowledged interrupt.
@@ -150,26 +166,78 @@ pub fn version() -> Version {
     if IS_V2.load(Ordering::Relaxed) { Version::V2 } else { Version::V3 }
 }
 
+/// Whether physical interrupts go to EL2, of this core, or to its guest.
+fn to_el2(yes: bool) {
+    let rest = HCR_EL2.get() & !INTERRUPTS_TO_EL2;
+    HCR_EL2.set(if yes { rest | INTERRUPTS_TO_EL2 } else { rest });
+    barrier::isb(barrier::SY);
+}
+
+/// Where the register that sends an SGI has its number: ICC_SGI1R_EL1.INTID (IHI 0069, 12.2.23), GICD_SGIR.SGIINTID (IHI
+/// 0048, 4.3.15).
+pub fn sgi_number() -> u64 {
+    if version() == Version::V2 { 0xf } else { 0xf << 24 }
+}
+
+pub use v3::cpu::trapped;
+
+/// Wakes a direct partition's other cores by an interrupt of the highest priority, so far as its guest lets one through: an
+/// SGI, or, where those are banked and no other core can give them a priority (GICv2), the partition's SPI for all of them.
+/// It stays pending until they have come: nobody else takes it, and the calling core is out of its guest already.
+pub fn wake(physical: &mut hw::Physical<'_>) {
+    let partition = physical.partition;
+    let inside = |vcpu: usize| partition.status.is_inside(vcpu);
+    let others = || partition.vcpus.iter().enumerate().filter(|(vcpu, _)| inside(*vcpu));
+    if others().next().is_none() {
+        return;
+    }
+    match (version(), partition.bell) {
+        (Version::V2, Some(bell)) => {
+            let (word, bit) = (Word::Shared(bell as usize / 32), 1 << (bell % 32));
+            physical.set_priority(word, bell, 0);
+            v2::target(bell, others().map(|(_, other)| other.seat));
+            physical.set(word, Bits::Enable, bit);
+            physical.set(word, Bits::Pending, bit);
+        }
+        _ => {
+            for (vcpu, other) in others() {
+                physical.set_priority(Word::Private(vcpu), KICK, 0);
+                physical.set(Word::Private(vcpu), Bits::Enable, 1 << KICK);
+                controller().send(other.seat, KICK, false);
+            }
+        }
+    }
+}
+
 /// Whether an interrupt waits for the calling core: ISR_EL1.I or F (DDI 0487, ISR_EL1; physical ones, at EL2).
 pub fn interrupt_waits() -> bool {
     crate::sysreg::mrs!("isr_el1") & (1 << 7 | 1 << 6) != 0
 }
 
-/// The vectors with the interrupt path for it, guarded on the way to Rust or not, and the frames that they use.
-pub fn vectors(guarded: bool) -> (usize, [usize; 3]) {
+/// The vectors for it, for a partition whose interrupts come directly or by EL2, guarded on the way to Rust or not, and the
+/// frames that they use.
+pub fn vectors(guarded: bool, direct: bool) -> (usize, [usize; 3]) {
     unsafe extern "C" {
         static vectors: u8;
         static vectors_guarded: u8;
         static vectors_v2: u8;
         static vectors_v2_guarded: u8;
+        static vectors_direct: u8;
+        static vectors_direct_guarded: u8;
+        static vectors_v2_direct: u8;
+        static vectors_v2_direct_guarded: u8;
     }
-    let (table, frames) = match (version(), guarded) {
-        (Version::V2, false) => (&raw const vectors_v2, v2::frames()),
-        (Version::V2, true) => (&raw const vectors_v2_guarded, v2::frames()),
-        (Version::V3, false) => (&raw const vectors, [0; 3]),
-        (Version::V3, true) => (&raw const vectors_guarded, [0; 3]),
+    let table = match (version(), direct, guarded) {
+        (Version::V2, false, false) => &raw const vectors_v2,
+        (Version::V2, false, true) => &raw const vectors_v2_guarded,
+        (Version::V2, true, false) => &raw const vectors_v2_direct,
+        (Version::V2, true, true) => &raw const vectors_v2_direct_guarded,
+        (Version::V3, false, false) => &raw const vectors,
+        (Version::V3, false, true) => &raw const vectors_guarded,
+        (Version::V3, true, false) => &raw const vectors_direct,
+        (Version::V3, true, true) => &raw const vectors_direct_guarded,
     };
-    (table as usize, frames)
+    (table as usize, if version() == Version::V2 { v2::frames() } else { [0; 3] })
 }
 
 /// A frame of registers that this core maps.

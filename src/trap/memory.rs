@@ -62,8 +62,13 @@ fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option
     let gic_access = gic::Access { width: access.width, write };
     if let Some(offset) = fits(partition.dist) {
         if let (Version::V2, gic::SGIR, 4, Some(value)) = (version(), offset, access.width, write) {
-            let targets = partition.sgi.send_sgir(vcpu, value);
-            core.notify(targets);
+            if partition.direct {
+                let targets = gic::sgir_targets(value, vcpu, partition.vcpus.len());
+                core.send_directly(targets, value & 15, false);
+            } else {
+                let targets = partition.sgi.send_sgir(vcpu, value);
+                core.notify(targets);
+            }
             return Some((0, Kind::Sgi));
         }
         let mut state = partition.lock(vcpu);

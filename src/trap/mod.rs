@@ -56,6 +56,9 @@ fn skip() {
 extern "C" fn trap_sync(frame: &mut Frame) {
     // SAFETY: once per exit, here.
     let core = unsafe { Core::current() };
+    if core.partition.direct {
+        core.glance();
+    }
     match Trap::decode(ESR_EL2.get()) {
         Trap::Hvc(immediate) => call::call(core, frame, immediate),
         Trap::Smc(immediate) => {

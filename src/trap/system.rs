@@ -2,14 +2,14 @@
 
 use core::arch::asm;
 
-use partita_model::gic::SgiRegister;
+use partita_model::gic::{SgiRegister, targets};
 use partita_model::syndrome::inject::Exception;
 use partita_model::syndrome::{Encoding, SysAccess};
-use partita_model::sysreg::{self, Action};
+use partita_model::sysreg::{self, Action, Interface};
 
 use super::{Frame, inject, setway, skip};
 use crate::core::Core;
-use crate::gic::Lrs;
+use crate::gic::{self, Lrs};
 use crate::sysreg::mrs;
 use partita_model::lifecycle::exits::Kind;
 
@@ -20,6 +20,17 @@ const VEOIM: u64 = 1 << 9;
 
 /// Performs a trapped access.
 pub fn access(core: &mut Core, frame: &mut Frame, access: &SysAccess) {
+    if core.partition.direct
+        && let Some(register) = Interface::of(access)
+    {
+        core.count(Kind::SysReg);
+        let value = interface(core, register, (!access.read).then(|| frame.get(access.rt)));
+        if access.read {
+            frame.set(access.rt, value);
+        }
+        skip();
+        return;
+    }
     if access.register == ICC_DIR && !access.read {
         core.count(Kind::SysReg);
         deactivate(core, frame.get(access.rt) as u32 & 0xff_ffff);
@@ -39,6 +50,16 @@ pub fn access(core: &mut Core, frame: &mut Frame, access: &SysAccess) {
     skip();
 }
 
+/// An access to the physical CPU interface of a direct partition. It may deactivate what is its own.
+fn interface(core: &Core, register: Interface, write: Option<u64>) -> u64 {
+    if let (Interface::Deactivate, Some(value)) = (register, write)
+        && !core.partition.lock(core.vcpu).vgic.owns(core.vcpu, value as u32 & 0xff_ffff)
+    {
+        return 0;
+    }
+    gic::trapped(register, write)
+}
+
 fn deactivate(core: &mut Core, intid: u32) {
     if mrs!("ich_vmcr_el2") & VEOIM != 0 {
         let mut state = core.partition.lock(core.vcpu);
@@ -54,6 +75,10 @@ fn send(core: &mut Core, value: u64, register: sysreg::SgiRegister) {
         sysreg::SgiRegister::Asgi1 => SgiRegister::Asgi1r,
         sysreg::SgiRegister::Sgi0 => SgiRegister::Sgi0r,
     };
+    if core.partition.direct {
+        let targets = targets(value, core.vcpu, core.partition.vcpus.len());
+        return core.send_directly(targets, value >> 24 & 15, register != SgiRegister::Sgi1r);
+    }
     let targets = core.partition.sgi.send(core.vcpu, value, register);
     core.notify(targets);
 }

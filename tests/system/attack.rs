@@ -12,21 +12,28 @@ fn nothing_escapes(siege: &Siege) {
 
 system_tests! {
     fn rows_on_cortex_a72(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
-        let siege = lay(on, "cortex-a72", None, true);
+        let siege = lay(on, "cortex-a72", "mediated", None, true);
         nothing_escapes(&siege);
         let held = siege.held();
         assert!(held >= 180 && siege.rows.len() >= 200, "{held} of {} rows held\n{}", siege.rows.len(), siege.log);
     }
 
     fn rows_on_max(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: A72_ONLY] {
-        let siege = lay(on, "max", None, false);
+        let siege = lay(on, "max", "mediated", None, false);
+        nothing_escapes(&siege);
+        assert!(siege.held() >= 180, "{} rows held\n{}", siege.held(), siege.log);
+    }
+
+    /// The attacker has the physical CPU interface.
+    fn rows_of_a_direct_partition(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let siege = lay(on, "cortex-a72", "direct", None, true);
         nothing_escapes(&siege);
         assert!(siege.held() >= 180, "{} rows held\n{}", siege.held(), siege.log);
     }
 
     /// A row in a boot of its own: the core that loops is got out when the other one powers the partition off.
     fn loop_without_end(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
-        let siege = lay(on, "cortex-a72", Some("test=vector-unmappable"), false);
+        let siege = lay(on, "cortex-a72", "mediated", Some("test=vector-unmappable"), false);
         nothing_escapes(&siege);
         assert_eq!(siege.held(), 1, "the other core ran on\n{}", siege.log);
     }

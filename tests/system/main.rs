@@ -9,6 +9,7 @@ mod card;
 mod console;
 mod cores;
 mod demo;
+mod direct;
 mod dma;
 mod foreign;
 mod fuzzer;
@@ -35,6 +36,7 @@ const TABLE: &[&[Test]] = &[
     console::TESTS,
     cores::TESTS,
     demo::TESTS,
+    direct::TESTS,
     dma::TESTS,
     foreign::TESTS,
     fuzzer::TESTS,

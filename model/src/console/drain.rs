@@ -59,6 +59,10 @@ pub struct Drain {
     patience: u64,
     /// A ring that every core writes out: EL2's own.
     common: usize,
+    /// Rings, a bit each, whose cores no call reaches (direct partitions'),
+    uncalled: u64,
+    /// and those of them whose cores are not at it now: nobody waits for them.
+    absent: AtomicU64,
     /// Somebody has the turn. What is below belongs to the holder.
     taken: AtomicBool,
     /// The ring whose line is unfinished on the terminal.
@@ -87,11 +91,30 @@ impl Drain {
             until: AtomicU64::new(0),
             patience,
             common,
+            uncalled: 0,
+            absent: AtomicU64::new(0),
             taken: AtomicBool::new(false),
             open: AtomicUsize::new(NONE),
             styled: AtomicBool::new(false),
             ending: AtomicUsize::new(0),
             last: AtomicUsize::new(0),
+        }
+    }
+
+    /// The same with these rings, a bit each, as ones that nobody calls: they are written out while their cores are
+    /// [`Self::present`].
+    #[must_use]
+    pub const fn with_uncalled(self, uncalled: u64) -> Self {
+        Self { uncalled, absent: AtomicU64::new(uncalled), ..self }
+    }
+
+    /// The cores of a ring that nobody calls come to write it out, or leave it.
+    pub fn present(&self, source: usize, yes: bool) {
+        let bit = bit(source) & self.uncalled;
+        if yes {
+            self.absent.fetch_and(!bit, Ordering::SeqCst);
+        } else {
+            self.absent.fetch_or(bit, Ordering::SeqCst);
         }
     }
 
@@ -122,6 +145,22 @@ impl Drain {
     #[must_use]
     pub fn is_pending(&self) -> bool {
         self.pending.load(Ordering::SeqCst) != 0
+    }
+
+    /// Whether the transmit interrupt is wanted: something waits whose core comes when it is called, and nobody is at it who
+    /// comes without.
+    #[must_use]
+    pub fn is_awaited(&self) -> bool {
+        let awaited = self.pending.load(Ordering::SeqCst) & !self.uncalled != 0;
+        let next_comes_by_itself = self.next_source().is_some_and(|next| self.is_present(next));
+        awaited && !next_comes_by_itself
+    }
+
+    /// The next ring whose core comes when it is called; not the common one, which has none of its own.
+    #[must_use]
+    pub fn next_called(&self) -> Option<usize> {
+        let pending = self.pending.load(Ordering::SeqCst) & !self.uncalled & !bit(self.common);
+        next_after(pending, self.last.load(Ordering::Relaxed))
     }
 
     /// The ring whose bytes go out next, as things are now.
@@ -219,7 +258,8 @@ impl Drain {
     /// another's that nobody has called yet.
     #[must_use]
     pub fn call(&self, me: usize, now: u64) -> Option<usize> {
-        let next = self.next_source().filter(|next| !self.serves(me, *next))?;
+        let next =
+            self.next_source().filter(|next| !self.serves(me, *next) && bit(*next) & self.uncalled == 0)?;
         if self.called.load(Ordering::SeqCst) == next {
             return None;
         }
@@ -231,11 +271,20 @@ impl Drain {
         source == me || source == self.common
     }
 
-    /// Whether `next` has been called and has not come in time, and `me` has something to say.
+    fn is_absent(&self, source: usize) -> bool {
+        self.absent.load(Ordering::SeqCst) & bit(source) != 0
+    }
+
+    /// Of a ring that nobody calls: whether its cores are at it.
+    fn is_present(&self, source: usize) -> bool {
+        self.uncalled & bit(source) != 0 && !self.is_absent(source)
+    }
+
+    /// Whether `next` has been called and has not come in time, or cannot be called, and `me` has something to say.
     fn makes_way(&self, next: usize, me: usize, now: u64) -> bool {
+        let late = || self.called.load(Ordering::SeqCst) == next && now > self.until.load(Ordering::SeqCst);
         !self.serves(me, next)
-            && self.called.load(Ordering::SeqCst) == next
-            && now > self.until.load(Ordering::SeqCst)
+            && (self.is_absent(next) || late())
             && self.pending.load(Ordering::SeqCst) & (bit(me) | bit(self.common)) != 0
     }
 }

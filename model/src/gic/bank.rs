@@ -40,6 +40,10 @@ pub(super) struct Bank {
     pub latch: u32,
     /// The instance in flight came from `latch`, which is therefore clear again.
     pub taken: u32,
+    /// Direct: an emulated device's physical SPI, which EL2 makes pending.
+    pub driven: u32,
+    /// None of these may take the fast path: somebody else may have ended what is in flight.
+    pub wary: bool,
     /// An emulated device's SPI that is in a list register, or active outside of one.
     pub loaded: u32,
     /// IPRIORITYR, cut to the implemented bits.
@@ -72,7 +76,7 @@ impl Bank {
     /// written of SGIs is not here but in what cores share.
     pub fn ready(&self, intid: u32) -> u64 {
         let slow = self.held | self.cancelled | self.latch | self.taken;
-        if self.forwarded & !slow & 1 << (intid % 32) != 0 { self.image(intid) } else { 0 }
+        if !self.wary && self.forwarded & !slow & 1 << (intid % 32) != 0 { self.image(intid) } else { 0 }
     }
 
     /// The priority of one of these interrupts.
@@ -82,8 +86,9 @@ impl Bank {
 
     /// Back to how firmware hands over: disabled, Group 1, highest priority. `edge` is the trigger per interrupt.
     pub fn reset(&mut self, edge: u32) {
-        let (physical, software) = (self.physical, self.software);
-        *self = Bank { physical, software, group1: physical | software, edge, ..Bank::default() };
+        let Bank { physical, software, driven, wary, .. } = *self;
+        *self =
+            Bank { physical, software, driven, wary, group1: physical | software, edge, ..Bank::default() };
     }
 }
 

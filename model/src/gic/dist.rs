@@ -1,7 +1,7 @@
 //! The virtual distributor's registers, and those that a redistributor has in the same form.
 
 use super::bank::bits;
-use super::hw::{Hw, ListRegisters, Word};
+use super::hw::{Bits, Hw, ListRegisters, Word};
 use super::registers::{self, Register, WordRegister};
 use super::{Access, Ctx, Version, Vgic};
 use crate::weaken::{Guard, removed};
@@ -94,6 +94,10 @@ impl Vgic {
             return u64::from(match register {
                 R::Group => bank.group1,
                 R::SetEnable | R::ClearEnable => bank.enabled,
+                R::SetPending | R::ClearPending if self.direct => {
+                    self.direct_read(word, Bits::Pending, ctx.hw)
+                }
+                R::SetActive | R::ClearActive if self.direct => self.direct_read(word, Bits::Active, ctx.hw),
                 R::SetPending | R::ClearPending => self.pending(word, owned, ctx).1,
                 R::SetActive | R::ClearActive => self.active(word, owned, ctx),
             });
@@ -110,6 +114,7 @@ impl Vgic {
                 if let Word::Private(vcpu) = word {
                     self.shared.set_group1(vcpu, mask);
                 }
+                self.direct_rank(word, changed, ctx.hw);
                 self.regate(word, ctx);
                 self.refresh(word, changed, ctx);
             }
@@ -121,6 +126,10 @@ impl Vgic {
                 bank.enabled &= !(mask & !sgis);
                 self.regate(word, ctx);
             }
+            R::SetPending | R::ClearPending if self.direct => {
+                self.direct_write(word, register, mask & !sgis, ctx.hw);
+            }
+            R::SetActive | R::ClearActive if self.direct => self.direct_write(word, register, mask, ctx.hw),
             R::SetPending => self.set_pending(word, mask & !sgis, ctx),
             R::ClearPending => self.clear_pending(word, mask & !sgis, ctx),
             R::SetActive => self.set_active(word, mask, ctx),
@@ -160,6 +169,7 @@ impl Vgic {
         }
         if changed != 0 {
             self.reflect(word);
+            self.direct_rank(word, changed, ctx.hw);
             self.refresh(word, changed, ctx);
         }
         value

@@ -80,7 +80,7 @@ impl Vgic {
         mask: u32,
         ctx: &mut Ctx<H, L>,
     ) -> u32 {
-        let Some(bank) = self.bank(word) else { return 0 };
+        let Some(bank) = self.bank(word).filter(|_| !self.direct) else { return 0 };
         let software = match word {
             Word::Private(_) => bank.software,
             Word::Shared(_) => bank.loaded,

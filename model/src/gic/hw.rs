@@ -6,7 +6,7 @@
 /// Thirty-two interrupts of the physical interrupt controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Word {
-    /// INTIDs 16..31 (and never 0..15) in the redistributor of the core that runs this vCPU.
+    /// INTIDs 16..31 in the redistributor of the core that runs this vCPU; 0..15 of a direct partition only.
     Private(usize),
     /// INTIDs 32n..32n+31 of the distributor, n in 1..=31.
     Shared(usize),
@@ -54,6 +54,13 @@ pub trait Hw {
 
     /// Routes an SPI to the core of a vCPU (GICD_IROUTER, Interrupt_Routing_Mode = 0).
     fn route(&mut self, intid: u32, vcpu: usize);
+
+    /// Gives a direct partition's interrupt its physical priority.
+    fn set_priority(&mut self, word: Word, intid: u32, priority: u8);
+
+    /// Puts a direct partition's interrupts into Group 1 where `group1` has their bit, else into Group 0. EL2 takes its
+    /// distributor lock, as 32 interrupts share the register.
+    fn set_groups(&mut self, word: Word, mask: u32, group1: u32);
 
     /// Stores the ready image of a PPI or SPI in the table that this vCPU's fast path reads. It must be visible to
     /// that core before any later call of this trait takes effect (DSB ISHST before the next device access).

@@ -5,7 +5,7 @@
 //! interrupt, so nothing can be lost.
 
 use super::bank::bits;
-use super::hw::{Bits, Control, Hw, ListRegisters, Word};
+use super::hw::{Bits, Control, Hw, ListRegisters, Op, Word};
 use super::lr;
 use super::{Ctx, Irq, Version, Vgic, sgi};
 
@@ -34,7 +34,15 @@ impl Vgic {
                 // What another core changed for this one's banked registers.
                 self.regate(Word::Private(ctx.vcpu), ctx);
             }
-            self.fill(ctx);
+            if self.direct {
+                self.nudged &= !(1 << ctx.vcpu);
+            } else {
+                self.fill(ctx);
+            }
+        }
+        if self.direct {
+            // No kick comes to a core that is in its guest: the others look when they come here.
+            return;
         }
         let others = core::mem::take(&mut self.nudged) & self.online & !(1 << ctx.vcpu);
         for vcpu in (0..self.cpus.len()).filter(|vcpu| others & 1 << vcpu != 0) {
@@ -66,13 +74,31 @@ impl Vgic {
         bank.taken = bank.taken & !bit | bank.latch & bit;
         bank.latch &= !bit;
         let deliver = bank.forwarded & bit != 0 && target == Some(ctx.vcpu);
+        let again = bank.edge & bit;
         self.publish(word, bit, ctx.hw);
-        if !deliver {
+        if deliver && self.is_doubled(word, bit, ctx) {
+            // Somebody else ended it. Active again, as it was; an edge more is a new one behind it.
+            if again != 0 {
+                ctx.hw.set(word, Bits::Pending, again);
+            }
+        } else if !deliver {
             self.give_back(word, bit, true, ctx.hw);
         } else if let Some(cpu) = self.cpus.get_mut(ctx.vcpu) {
             cpu.waiting.insert(intid);
         }
         Irq::Handled
+    }
+
+    /// Whether an interrupt that was acknowledged just now is in a list register already, or waits for one.
+    fn is_doubled<H: Hw, L: ListRegisters>(&self, word: Word, bit: u32, ctx: &mut Ctx<H, L>) -> bool {
+        let Word::Shared(index) = word else { return false };
+        if !self.wary {
+            return false;
+        }
+        let waits =
+            self.cpus.iter().any(|cpu| (cpu.waiting.word(index) | cpu.spilled.word(index)) & bit != 0);
+        let state = self.perform_on(self.online, Op::Query { word: index as u32, mask: bit }, ctx);
+        waits || (state.pending | state.active) & bit != 0
     }
 
     /// Takes in what the guest ended: emulated devices' interrupts, and active ones that are outside.

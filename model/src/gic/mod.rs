@@ -41,6 +41,7 @@
 //! - **Physical set-up** of owned interrupts, once: their group and EL2's flat priority. Everything else is set here.
 
 mod bank;
+mod direct;
 mod dist;
 mod flight;
 mod gate;
@@ -65,10 +66,11 @@ use alloc::vec;
 pub use hw::{Bits, Control, Hw, ListRegisters, Op, State, Word};
 pub use lr::{Kind, from_gicv2, image, perform, to_gicv2};
 pub use mirror::Mirror;
-pub use sgi::{Block, Drained, MAX_VCPUS, SgiRegister, Shared, targets};
+pub use sgi::{Block, Drained, MAX_VCPUS, SgiRegister, Shared, sgir_targets, targets};
 pub use targets::MAX_VCPUS_V2;
 
 use bank::{Bank, Set, bits};
+use registers::WordRegister;
 
 use crate::weaken::{Guard, removed};
 
@@ -108,6 +110,21 @@ pub struct Config<'a> {
     /// ICH_VTR_EL2.TDS: ICH_HCR_EL2.TDIR is there. Without it an interrupt that is ended by ICC_DIR_EL1 while more
     /// are active than there are list registers is told by its priority alone.
     pub tdir: bool,
+    /// How physical interrupts come.
+    pub path: Path,
+}
+
+/// How physical interrupts come to a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Path {
+    /// Through EL2, by list registers.
+    Mediated,
+    /// The same on a machine that has a direct partition, whose guest can end any SPI that is active: so that one may come
+    /// again while it is in a list register still, where a number may be once only (IHI 0069, 12.4.9). The fast path
+    /// leaves SPIs alone.
+    Wary,
+    /// Without EL2: see `direct.rs`.
+    Direct,
 }
 
 /// An SPI of a partition.
@@ -184,6 +201,10 @@ pub struct Vgic {
     version: Version,
     priority_mask: u8,
     tdir: bool,
+    /// Interrupts do not pass EL2.
+    direct: bool,
+    /// Somebody else may end SPIs that are in flight here.
+    wary: bool,
     /// GICD_CTLR.EnableGrp1 and EnableGrp0, bits 1 and 0.
     groups: u32,
     /// vCPUs that run.
@@ -227,6 +248,7 @@ impl Vgic {
         }
         let last = config.spis.iter().map(|spi| spi.intid / 32).max().unwrap_or(0) as usize;
         let words = last.min(31) + 1;
+        let direct = config.path == Path::Direct;
         let mut spis = vec![Bank::default(); words - 1];
         let mut launch_edge = vec![0; words];
         for spi in config.spis {
@@ -236,7 +258,11 @@ impl Vgic {
             if bank.owned() & bit != 0 {
                 return Err(ConfigError::Spi(spi.intid));
             }
-            *(if spi.emulated { &mut bank.software } else { &mut bank.physical }) |= bit;
+            match (spi.emulated, direct) {
+                (false, _) => bank.physical |= bit,
+                (true, false) => bank.software |= bit,
+                (true, true) => (bank.physical, bank.driven) = (bank.physical | bit, bank.driven | bit),
+            }
             if let Some(word) = launch_edge.get_mut(spi.intid as usize / 32) {
                 *word |= if spi.edge { bit } else { 0 };
             }
@@ -244,12 +270,16 @@ impl Vgic {
         if removed(Guard::GicForeignSpi) {
             spis.iter_mut().for_each(|bank| bank.physical = !bank.software);
         }
+        if config.path == Path::Wary {
+            spis.iter_mut().for_each(|bank| bank.wary = true);
+        }
         let ppis = if removed(Guard::GicForeignPpi) { 0xffff_0000 } else { config.ppis };
+        let (software, ppis) = if direct { (0, ppis | 0xffff) } else { (0xffff, ppis) };
         if let Some(word) = launch_edge.first_mut() {
             *word = 0xffff | config.edge_ppis;
         }
         let cpu = |_| Cpu {
-            private: Bank { physical: ppis, software: 0xffff, ..Bank::default() },
+            private: Bank { physical: ppis, software, ..Bank::default() },
             asleep: true,
             stale: false,
             waiting: Set::new(words),
@@ -260,6 +290,8 @@ impl Vgic {
             version: config.version,
             priority_mask: (0xff00_u32 >> config.priority_bits) as u8,
             tdir: config.tdir,
+            direct,
+            wary: config.path == Path::Wary,
             groups: 0,
             online: 0,
             launch_edge: launch_edge.into_boxed_slice(),

@@ -16,6 +16,8 @@ impl Vgic {
             self.quieten(Word::Private(vcpu), hw);
             self.reset_physical(Word::Private(vcpu), 0, hw);
         }
+        // EL2 had it for itself meanwhile.
+        self.direct_rank(Word::Private(vcpu), u32::MAX, hw);
         let mut ctx = Ctx { vcpu, hw, lrs };
         self.rehome(vcpu, &mut ctx);
         self.regate_all(&mut ctx);
@@ -79,9 +81,10 @@ impl Vgic {
     /// Brings the partition's interrupts, physical and virtual, to the state of a launch: disabled, not pending, not
     /// active, Group 1 (with GICv2, as without the Security Extensions, Group 0), priority 0, triggers as configured,
     /// routed to vCPU 0. Every vCPU is off before. GICv2's private ones follow when their vCPU is next online, as they
-    /// are banked; they are disabled since it went off.
+    /// are banked; they are disabled since it went off. So do those of a direct partition, since EL2 uses its cores'
+    /// SGIs while they are off.
     pub fn reset<H: Hw>(&mut self, hw: &mut H) {
-        let reachable = if self.version == Version::V2 { 0 } else { self.cpus.len() };
+        let reachable = if self.is_left_to_itself() { 0 } else { self.cpus.len() };
         (0..reachable).for_each(|vcpu| self.quieten(Word::Private(vcpu), hw));
         (1..=self.spis.len()).for_each(|index| self.quieten(Word::Shared(index), hw));
         self.reset_state();
@@ -91,6 +94,11 @@ impl Vgic {
         for index in 1..=self.spis.len() {
             self.reset_physical(Word::Shared(index), 32 * index as u32, hw);
         }
+    }
+
+    /// Whether private interrupts are brought to the state of a launch by their own core.
+    fn is_left_to_itself(&self) -> bool {
+        self.version == Version::V2 || self.direct
     }
 
     /// Disabled, not pending, not active.
@@ -105,8 +113,12 @@ impl Vgic {
     fn reset_physical<H: Hw>(&mut self, word: Word, base: u32, hw: &mut H) {
         let Some(bank) = self.bank(word) else { return };
         let (physical, edge) = (bank.physical, bank.edge);
+        self.direct_rank(word, u32::MAX, hw);
         for bit in bits(physical) {
             let intid = base + bit;
+            if intid < 16 {
+                continue;
+            }
             let now = hw.set_edge(word, intid, edge & 1 << bit != 0);
             if let Some(bank) = self.bank_mut(word) {
                 bank.edge = if now { bank.edge | 1 << bit } else { bank.edge & !(1 << bit) };
@@ -130,13 +142,13 @@ impl Vgic {
         let mut edges = self.launch_edge.iter();
         let private_edge = edges.next().copied().unwrap_or(0);
         self.spis.iter_mut().zip(edges).for_each(|(bank, edge)| bank.reset(*edge));
-        let v2 = self.version == Version::V2;
+        let (v2, own) = (self.version == Version::V2, self.is_left_to_itself());
         self.routes.fill(Route { register: v2.into(), target: Some(0) });
         self.spis.iter_mut().filter(|_| v2).for_each(|bank| bank.group1 = 0);
         for (vcpu, cpu) in self.cpus.iter_mut().enumerate() {
             cpu.private.reset(private_edge);
             cpu.asleep = true;
-            cpu.stale = v2;
+            cpu.stale = own;
             cpu.waiting.clear();
             cpu.spilled.clear();
             if v2 {

@@ -139,6 +139,19 @@ pub fn targets(value: u64, source: usize, vcpus: usize) -> u64 {
     (value & 0xffff).checked_shl(16 * range as u32).unwrap_or(0) & all
 }
 
+/// The vCPUs that a value written to GICD_SGIR names (IHI 0048, 4.3.15), of those there are.
+#[must_use]
+pub fn sgir_targets(value: u64, source: usize, vcpus: usize) -> u64 {
+    let all = (1_u64 << vcpus.min(8)) - 1;
+    let own = 1_u64.checked_shl(source as u32).unwrap_or(0) & all;
+    match value >> 24 & 3 {
+        0 => value >> 16 & all,
+        1 => all & !own,
+        2 => own,
+        _ => 0,
+    }
+}
+
 impl Shared {
     pub(super) fn new(version: Version, vcpus: usize) -> Self {
         let by_source = version == Version::V2;
@@ -173,14 +186,8 @@ impl Shared {
     /// Performs a guest's store to GICD_SGIR (IHI 0048, 4.3.15). No lock; the result is as [`Shared::send`]'s. NSATT is
     /// ignored, as there are no Security Extensions.
     pub fn send_sgir(&self, source: usize, value: u64) -> u64 {
-        let all = (1_u64 << self.cpus.len().min(8)) - 1;
-        let own = 1_u64.checked_shl(source as u32).unwrap_or(0) & all;
-        let wanted = match value >> 24 & 3 {
-            0 => value >> 16 & all,
-            1 => all & !own,
-            2 => own,
-            _ => 0,
-        };
+        let wanted = sgir_targets(value, source, self.cpus.len());
+        let own = 1_u64.checked_shl(source as u32).unwrap_or(0);
         for vcpu in bits(wanted as u32) {
             self.add_sources(vcpu as usize, value as u32 & 15, own as u8);
         }

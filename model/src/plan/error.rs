@@ -239,6 +239,8 @@ pub enum ErrorKind {
     ConsoleClash(u64, String),
     /// The emulated console's interrupt is a device's.
     ConsoleInterruptTaken(u32, String),
+    /// The SPI of a direct partition's console is one of the board's devices', or another direct partition's.
+    DirectInterruptTaken(u32, String),
 
     // --- the guest's tree --------------------------------------------------------------------------------------
     /// A tree of the user's own contradicts the plan: the file, and how.

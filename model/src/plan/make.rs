@@ -11,8 +11,8 @@ use super::pci::Bridge;
 use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
-    Board, Console, Dtb, ErrorKind, Inputs, Memory, Move, Partition, Plan, PlanError, Planned, overlay, pci,
-    rules, space, spec,
+    Board, Console, Dtb, ErrorKind, Inputs, InterruptPath, Memory, Move, Partition, Plan, PlanError, Planned,
+    overlay, pci, rules, space, spec,
 };
 use crate::addr::PaSpan;
 use crate::dt::Index;
@@ -35,16 +35,22 @@ impl Plan {
             rules::check(&specs)?;
             let cores = rules::cores(&mut board, &specs)?;
             let given = devices(&index, &board, &specs)?;
-            let mut consoles = Vec::new();
+            let (mut consoles, mut wired) = (Vec::new(), space::Wired::new(&index, &specs)?);
             for (spec, given) in specs.iter().zip(&given) {
                 space::memory(&board, spec, given)?;
-                consoles.push(space::console(&board, spec, given)?);
+                let bell = wired.bell(spec)?;
+                consoles.push((space::console(&board, spec, given, bell)?, bell));
             }
             rules::supported(&specs)?;
             let (memory, moves) = memory(&mut board, &specs)?;
             let shares = cores.into_iter().zip(given).zip(consoles).zip(memory);
-            let shares =
-                shares.map(|(((cpus, given), console), memory)| Share { cpus, given, console, memory });
+            let shares = shares.map(|(((cpus, given), (console, bell)), memory)| Share {
+                cpus,
+                given,
+                console,
+                bell,
+                memory,
+            });
             assemble(inputs, board, moves, specs.into_iter().zip(shares))?
         };
         plan.notes.splice(0..0, note);
@@ -92,6 +98,7 @@ struct Share {
     cpus: Vec<usize>,
     given: Given,
     console: Console,
+    bell: Option<u32>,
     memory: Vec<Memory>,
 }
 
@@ -103,7 +110,7 @@ fn assemble(
 ) -> Result<Plan, PlanError> {
     let mut notes = Vec::new();
     let mut partitions = Vec::new();
-    for (spec, Share { cpus, given, console, memory }) in shares {
+    for (spec, Share { cpus, given, console, bell, memory }) in shares {
         let request = ImageRequest {
             node: &spec.path,
             kernel: &spec.kernel,
@@ -143,6 +150,7 @@ fn assemble(
             load,
             dtb: spec.dtb,
             interrupt_path: spec.interrupt_path,
+            bell,
             start: spec.start,
             restart: spec.restart,
             restart_limit: spec.restart_limit,
@@ -154,10 +162,22 @@ fn assemble(
     Ok(Plan { board, partitions, moves, notes })
 }
 
+/// What a direct partition gives up, each found by trying (docs/isolation.md has the attacks).
+const DIRECT: [&str; 3] = [
+    "interrupts reach it without Partita: it can end an interrupt that is active on another partition's core, which then may \
+     come once more; it can do no more to others than that",
+    "stop is best-effort: a guest that masks interrupts at the CPU interface and sleeps, or that loops in exceptions without \
+     ever translating an address, keeps its cores until power-off",
+    "its console's output is written before the store to its UART ends; keys come to it while another partition is mediated, \
+     or else when it uses its UART",
+];
+
 /// What the user should know of a partition although it stops nothing.
 fn worth_knowing(board: &Board, spec: &Spec, given: &Given, console: &Console) -> Vec<String> {
     let mut words = given.notes.clone();
-    if spec.best_effort {
+    if spec.interrupt_path == InterruptPath::Direct {
+        words.extend(DIRECT.map(String::from));
+    } else if spec.best_effort {
         words.push("stop is guaranteed, not only best-effort, because interrupts are mediated".into());
     }
     match &board.uart {

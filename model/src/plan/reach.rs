@@ -2,11 +2,17 @@
 
 use alloc::vec::Vec;
 
-use super::{Gic, Partition, interface_pages};
-use crate::addr::{Ipa, IpaSpan};
+use super::{Gic, InterruptPath, Partition, interface_pages};
+use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan};
 use crate::stage2::{Kind, Mapping};
 
 impl Partition {
+    /// Whether physical interrupts reach it without EL2.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.interrupt_path == InterruptPath::Direct
+    }
+
     /// All of its stage 2 on a board with this interrupt controller: its memory, and its devices at their own addresses.
     #[must_use]
     pub fn mappings(&self, gic: &Gic) -> Vec<Mapping> {
@@ -15,8 +21,14 @@ impl Partition {
             let ipa = IpaSpan { base: Ipa(span.base.0), size: span.size };
             (ipa, span.base, Kind::Device)
         });
-        // The virtual CPU interface, where the guest takes it for the physical one. Nothing else of the controller.
+        // The virtual CPU interface, where the guest takes it for the physical one; of that its first page, without GICC_DIR,
+        // where interrupts do not pass EL2. Nothing else of the controller.
+        let direct = self.is_direct();
         let interface = match gic {
+            Gic::V2 { cpu, .. } if direct => {
+                let page = PaSpan { size: PAGE, ..interface_pages(cpu) };
+                Some((IpaSpan { base: Ipa(cpu.base.0), size: PAGE }, page.base, Kind::Device))
+            }
             Gic::V2 { cpu, vcpu, .. } => {
                 let pages = interface_pages(vcpu);
                 let ipa = IpaSpan { base: Ipa(cpu.base.0), size: pages.size };

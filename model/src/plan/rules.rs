@@ -58,7 +58,6 @@ pub(super) fn check(specs: &[Spec]) -> Result<(), PlanError> {
 pub(super) fn supported(specs: &[Spec]) -> Result<(), PlanError> {
     for spec in specs {
         let later = [
-            ("interrupt-path", spec.interrupt_path == InterruptPath::Direct, Some("\"direct\"")),
             ("start", spec.start == Start::Manual, Some("\"manual\"")),
             ("restart", spec.restart == Restart::OnFailure, Some("\"on-failure\"")),
             ("restart", spec.restart == Restart::Always, Some("\"always\"")),

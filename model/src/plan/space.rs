@@ -1,13 +1,15 @@
 //! A guest's address space: RAM, devices, interrupt controller and console must not overlap.
 
+use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::devices::Given;
 use super::spec::{ConsoleWord, Spec};
-use super::{Board, Console, ErrorKind, PlanError};
+use super::{Board, Console, ErrorKind, InterruptPath, PlanError};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan, Span};
+use crate::dt::Index;
 
 /// Where QEMU virt and most payloads expect a PL011.
 const CONSOLE_BASE: u64 = 0x0900_0000;
@@ -22,8 +24,58 @@ pub(super) fn shares_console(spec: &Spec, owns_uart: bool) -> bool {
     }
 }
 
+/// SPIs that the board's tree says something raises, or that a direct partition has, and whose they are. A direct partition
+/// needs one that nothing raises: what EL2 makes pending there comes by the physical controller.
+#[derive(Debug)]
+pub(super) struct Wired(BTreeMap<u32, String>);
+
+/// The highest SPI number (IHI 0069, 2.2.1).
+const LAST_SPI: u32 = 987;
+
+impl Wired {
+    /// From every node's interrupts and every interrupt-map of the tree, disabled ones' too, and from what direct partitions
+    /// ask for. Nothing where there is none, as nobody asks then.
+    pub(super) fn new(index: &Index<'_>, specs: &[Spec]) -> Result<Self, PlanError> {
+        let mut all = BTreeMap::new();
+        let mut direct = specs.iter().filter(|spec| spec.interrupt_path == InterruptPath::Direct).peekable();
+        for number in 0..if direct.peek().is_some() { index.entries().len() } else { 0 } {
+            let mapped = index.interrupt_map(number).into_iter().flatten().map(|entry| entry.interrupt);
+            for interrupt in index.interrupts(number).into_iter().flatten().chain(mapped) {
+                if let [0, spi, ..] = interrupt.specifier[..] {
+                    all.entry(spi).or_insert_with(|| index.path(number).to_string());
+                }
+            }
+        }
+        for spec in direct {
+            if let Some(spi) = spec.console_interrupt
+                && let Some(other) = all.insert(spi, spec.path.clone())
+            {
+                return Err(spec.error("console-interrupt", ErrorKind::DirectInterruptTaken(spi, other)));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    /// The SPI by which EL2 reaches this partition, if it is direct: its shared console's. It is nobody else's from now on.
+    pub(super) fn bell(&mut self, spec: &Spec) -> Result<Option<u32>, PlanError> {
+        if spec.interrupt_path != InterruptPath::Direct {
+            return Ok(None);
+        }
+        let free = || (0..=LAST_SPI).find(|spi| !self.0.contains_key(spi));
+        let needs = ErrorKind::Needs("an SPI that no device of the board uses; its tree has none left");
+        let spi = spec.console_interrupt.or_else(free).ok_or_else(|| spec.error("interrupt-path", needs))?;
+        self.0.insert(spi, spec.path.clone());
+        Ok(Some(spi.saturating_add(32)))
+    }
+}
+
 /// The partition's console, which overlaps nothing.
-pub(super) fn console(board: &Board, spec: &Spec, given: &Given) -> Result<Console, PlanError> {
+pub(super) fn console(
+    board: &Board,
+    spec: &Spec,
+    given: &Given,
+    bell: Option<u32>,
+) -> Result<Console, PlanError> {
     if !shares_console(spec, given.uart.is_some()) {
         let set = [
             ("console-base", spec.console_base.is_some()),
@@ -51,8 +103,8 @@ pub(super) fn console(board: &Board, spec: &Spec, given: &Given) -> Result<Conso
     if let Some((_, other)) = others.iter().find(|(span, _)| span.overlaps(&page)) {
         return Err(spec.error("console-base", ErrorKind::ConsoleClash(base, other.clone())));
     }
-    let spi = spec.console_interrupt.unwrap_or(CONSOLE_SPI);
-    let intid = spi.saturating_add(32);
+    let intid = bell.unwrap_or(spec.console_interrupt.unwrap_or(CONSOLE_SPI).saturating_add(32));
+    let spi = intid.saturating_sub(32);
     let taken = given.devices.iter().find(|device| device.spis.iter().any(|spi| spi.intid == intid));
     if let Some(device) = taken {
         let kind = ErrorKind::ConsoleInterruptTaken(spi, device.path.clone());

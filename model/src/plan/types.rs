@@ -303,6 +303,9 @@ pub struct Partition {
     pub dtb: Dtb,
     /// How interrupts reach it.
     pub interrupt_path: InterruptPath,
+    /// Of a direct partition: the INTID of an SPI that no device raises, by which EL2 reaches it. Its shared console's, if it
+    /// has one.
+    pub bell: Option<u32>,
     /// Whether it starts with the machine.
     pub start: Start,
     /// When it is started again.

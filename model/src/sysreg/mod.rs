@@ -39,6 +39,37 @@ pub enum SgiRegister {
     Sgi0,
 }
 
+/// Registers of the physical CPU interface that trap where interrupts do not pass EL2 (ICH_HCR_EL2.TC).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interface {
+    /// ICC_PMR_EL1.
+    Priority,
+    /// ICC_CTLR_EL1.
+    Control,
+    /// ICC_RPR_EL1, read-only.
+    Running,
+    /// ICC_DIR_EL1, write-only.
+    Deactivate,
+}
+
+impl Interface {
+    /// What an access is to, if it is to one of these and in a direction that the register has.
+    #[must_use]
+    pub fn of(access: &SysAccess) -> Option<Self> {
+        const PMR: Encoding = Encoding::new(3, 0, 4, 6, 0);
+        const DIR: Encoding = Encoding::new(3, 0, 12, 11, 1);
+        const RPR: Encoding = Encoding::new(3, 0, 12, 11, 3);
+        const CTLR: Encoding = Encoding::new(3, 0, 12, 12, 4);
+        match (access.register, access.read) {
+            (PMR, _) => Some(Self::Priority),
+            (CTLR, _) => Some(Self::Control),
+            (RPR, true) => Some(Self::Running),
+            (DIR, false) => Some(Self::Deactivate),
+            _ => None,
+        }
+    }
+}
+
 /// Set/way cache maintenance (HCR_EL2.TSW).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SetWay {

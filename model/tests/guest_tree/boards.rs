@@ -132,6 +132,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
             },
             dtb: Dtb::Generated,
             interrupt_path: InterruptPath::Mediated,
+            bell: None,
             start: Start::Auto,
             restart: Restart::Never,
             restart_limit: (5, 60),

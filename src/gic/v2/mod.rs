@@ -30,6 +30,8 @@ const GICC_PMR: usize = 0x04;
 const GICC_BPR: usize = 0x08;
 const GICC_IAR: usize = 0x0c;
 const GICC_EOIR: usize = 0x10;
+const GICC_APR: usize = 0xd0;
+const GICC_NSAPR: usize = 0xe0;
 const GICC_DIR: usize = 0x1000;
 /// GICC_CTLR.EOImodeNS, or EOImode where there are no Security Extensions: EOIR drops priority, DIR deactivates.
 const GICC_CTLR_EOIMODE: u32 = 1 << 9;
@@ -89,29 +91,10 @@ impl Kind for Gicv2 {
 
     fn init_core(&self, seat: Seat, maintenance: u32) {
         hide_system_registers();
-        let dist = dist::frame();
-        dist.write(ICENABLER, !0);
-        dist.write(ICPENDR, !0);
-        (0..4).for_each(|word| dist.write(CPENDSGIR + 4 * word, !0));
-        dist.write(ICACTIVER, !0);
-        if dist.read(dist::TYPER) & TYPER_SECURITY == 0 {
-            dist.write(IGROUPR, 0);
-        }
-        for word in 0..8 {
-            dist.write(IPRIORITYR + 4 * word, u32::from_ne_bytes([PRIORITY; 4]));
-        }
-        dist.write_byte(IPRIORITYR + KICK as usize, KICK_PRIORITY);
-        let own = 1 << KICK | 1 << DOORBELL | 1 << maintenance;
-        dist.write(ISENABLER, own);
-
-        let cpu = cpu();
-        cpu.write(GICC_CTLR, 0);
-        cpu.write(GICC_PMR, 0xff);
-        cpu.write(GICC_BPR, 0);
-        cpu.write(GICC_CTLR, ENABLE | GICC_CTLR_EOIMODE);
+        let own = claim(maintenance);
         // What firmware left in Group 0, or masked for the non-secure side, does not take these writes (4.4.1, 4.8.6): a
         // core that no kick reaches must not begin. The roll call tells which one it is.
-        if cpu.read(GICC_PMR) == 0 || dist.read(ISENABLER) & own != own {
+        if cpu().read(GICC_PMR) == 0 || dist::frame().read(ISENABLER) & own != own {
             log::error!(
                 "firmware keeps this core's interrupts for the secure side; it has to put them into Group 1"
             );
@@ -145,13 +128,34 @@ impl Kind for Gicv2 {
     }
 
     fn kick(&self, seat: Seat) {
-        // SAFETY: a barrier: what was written before is visible before the SGI arrives.
-        unsafe { core::arch::asm!("dsb ish", options(nostack, preserves_flags)) };
-        dist::frame().write(SGIR, sgi(seat, KICK));
+        self.send(seat, KICK, false);
     }
 
     fn doorbell(&self, seat: Seat) -> u64 {
         u64::from(sgi(seat, DOORBELL))
+    }
+
+    fn give(&self) {
+        let (dist, cpu) = (dist::frame(), cpu());
+        cpu.write(GICC_CTLR, 0);
+        cpu.write(GICC_PMR, 0);
+        cpu.write(GICC_BPR, 0);
+        quieten(dist, cpu);
+        super::to_el2(false);
+    }
+
+    fn take_back(&self, _: Seat, maintenance: u32) {
+        super::to_el2(true);
+        quieten(dist::frame(), cpu());
+        claim(maintenance);
+        self.reset_virtual();
+    }
+
+    fn send(&self, seat: Seat, intid: u32, _: bool) {
+        // SAFETY: a barrier: what was written before is visible before the SGI arrives.
+        unsafe { core::arch::asm!("dsb ish", options(nostack, preserves_flags)) };
+        // TargetListFilter = 0: those in CPUTargetList (4.3.15).
+        dist::frame().write(SGIR, sgi(seat, intid));
     }
 
     fn acknowledge(&self) -> Taken {
@@ -174,6 +178,47 @@ impl Kind for Gicv2 {
 
     fn ready(&self, image: u64) -> u64 {
         u64::from(to_gicv2(image))
+    }
+}
+
+/// Brings the calling core's private interrupts and its CPU interface to EL2's use. What it enables.
+fn claim(maintenance: u32) -> u32 {
+    let (dist, cpu) = (dist::frame(), cpu());
+    dist.write(ICENABLER, !0);
+    dist.write(ICPENDR, !0);
+    (0..4).for_each(|word| dist.write(CPENDSGIR + 4 * word, !0));
+    dist.write(ICACTIVER, !0);
+    if dist.read(dist::TYPER) & TYPER_SECURITY == 0 {
+        dist.write(IGROUPR, 0);
+    }
+    for word in 0..8 {
+        dist.write(IPRIORITYR + 4 * word, u32::from_ne_bytes([PRIORITY; 4]));
+    }
+    dist.write_byte(IPRIORITYR + KICK as usize, KICK_PRIORITY);
+    let own = 1 << KICK | 1 << DOORBELL | 1 << maintenance;
+    dist.write(ISENABLER, own);
+
+    cpu.write(GICC_CTLR, 0);
+    cpu.write(GICC_PMR, 0xff);
+    cpu.write(GICC_BPR, 0);
+    cpu.write(GICC_CTLR, ENABLE | GICC_CTLR_EOIMODE);
+    own
+}
+
+/// Gives an SPI these targets, of which the first to acknowledge it has it.
+pub fn target(intid: u32, seats: impl Iterator<Item = Seat>) {
+    dist::frame().write_byte(ITARGETSR + intid as usize, seats.fold(0, |all, seat| all | interface(seat)));
+}
+
+/// Nothing private is pending or active, and no priority is.
+fn quieten(dist: Frame, cpu: Frame) {
+    dist.write(ICENABLER, !0);
+    dist.write(ICPENDR, !0);
+    (0..4).for_each(|word| dist.write(CPENDSGIR + 4 * word, !0));
+    dist.write(ICACTIVER, !0);
+    for word in 0..4 {
+        cpu.write(GICC_APR + 4 * word, 0);
+        cpu.write(GICC_NSAPR + 4 * word, 0);
     }
 }
 

@@ -1,6 +1,7 @@
 //! A core's CPU interface and list registers (IHI 0069, 12.2 and 12.4).
 
 use partita_model::gic::{Control, ListRegisters};
+use partita_model::sysreg::Interface;
 
 use crate::gic::{KICK, PRIORITY, Shape, Taken};
 use crate::sysreg::{mrs, msr};
@@ -26,6 +27,87 @@ pub fn init() {
         msr!("icc_igrpen1_el1", 1);
     }
     reset_virtual();
+}
+
+/// ICH_HCR_EL2.TC: what is common to both groups traps (SGI registers, PMR, CTLR, RPR, DIR).
+const TC: u64 = 1 << 10;
+/// ICC_CTLR_EL1.CBPR and EOImode: what a guest may set.
+pub const CTLR_OPEN: u64 = 1 << 1 | 1 << 0;
+
+/// Makes the physical interface the guest's, as after reset: everything masked, groups off, nothing active.
+pub fn give() {
+    // SAFETY: this core's interrupt controls, at EL2, with nothing acknowledged; the guest takes interrupts from here on.
+    unsafe {
+        msr!("icc_pmr_el1", 0);
+        quieten();
+        msr!("ich_hcr_el2", TC);
+    }
+    crate::gic::to_el2(false);
+}
+
+/// Ends whatever the guest left at the physical interface. [`init`] follows.
+pub fn take_back() {
+    crate::gic::to_el2(true);
+    // SAFETY: as above; the guest does not run any more.
+    unsafe { quieten() };
+}
+
+/// Groups off, one step of end of interrupt, no active priorities.
+///
+/// # Safety
+/// Nothing that EL2 acknowledged is still to be ended.
+unsafe fn quieten() {
+    // ICC_CTLR_EL1.PRIbits: active-priority registers beyond the first exist with more than five preemption bits, and are
+    // UNDEFINED else (12.2.1).
+    let bits = (mrs!("icc_ctlr_el1") >> 8 & 7) + 1;
+    // SAFETY: as the caller promises.
+    unsafe {
+        msr!("icc_igrpen1_el1", 0);
+        msr!("icc_igrpen0_el1", 0);
+        msr!("icc_ctlr_el1", mrs!("icc_ctlr_el1") & !CTLR_OPEN);
+        msr!("icc_bpr0_el1", 0);
+        msr!("icc_bpr1_el1", 0);
+        msr!("icc_ap0r0_el1", 0);
+        msr!("icc_ap1r0_el1", 0);
+        if bits >= 6 {
+            msr!("icc_ap0r1_el1", 0);
+            msr!("icc_ap1r1_el1", 0);
+        }
+        if bits >= 7 {
+            msr!("icc_ap0r2_el1", 0);
+            msr!("icc_ap1r2_el1", 0);
+            msr!("icc_ap0r3_el1", 0);
+            msr!("icc_ap1r3_el1", 0);
+        }
+        core::arch::asm!("isb", options(nostack, preserves_flags));
+    }
+}
+
+/// A guest's access to a register of the physical interface that traps (ICH_HCR_EL2.TC): what it reads.
+pub fn trapped(register: Interface, write: Option<u64>) -> u64 {
+    match (register, write) {
+        (Interface::Priority, None) => mrs!("icc_pmr_el1"),
+        (Interface::Running, None) => mrs!("icc_rpr_el1"),
+        (Interface::Control, None) => mrs!("icc_ctlr_el1"),
+        // SAFETY: what the guest masks, and how it ends interrupts, on this core, is its own affair: nothing of EL2's comes here.
+        (Interface::Priority, Some(value)) => unsafe {
+            msr!("icc_pmr_el1", value & 0xff);
+            0
+        },
+        // SAFETY: as above.
+        (Interface::Control, Some(value)) => unsafe {
+            msr!("icc_ctlr_el1", mrs!("icc_ctlr_el1") & !CTLR_OPEN | value & CTLR_OPEN);
+            0
+        },
+        (Interface::Running, Some(_)) => 0,
+        (Interface::Deactivate, write) => {
+            // Without EOImode it does nothing (12.2.6 leaves it open).
+            if let Some(intid) = write.filter(|_| mrs!("icc_ctlr_el1") & 1 << 1 != 0) {
+                deactivate(Taken(intid as u32));
+            }
+            0
+        }
+    }
 }
 
 /// Brings the virtual interface to its state after reset.
@@ -97,10 +179,21 @@ pub fn sgi(mpidr: u64, intid: u32) -> u64 {
 
 /// Sends the kick to the core with this MPIDR.
 pub fn kick(mpidr: u64) {
-    // SAFETY: what was written before is visible before the SGI arrives (DSB); the kick only makes a core look.
+    send(mpidr, KICK, false);
+}
+
+/// Sends an SGI to the core with this MPIDR.
+pub fn send(mpidr: u64, intid: u32, group0: bool) {
+    let value = sgi(mpidr, intid);
+    // SAFETY: what was written before is visible before the SGI arrives (DSB). The kick only makes a core look; others go to a
+    // direct partition's own cores.
     unsafe {
         core::arch::asm!("dsb ish", options(nostack, preserves_flags));
-        msr!("icc_sgi1r_el1", sgi(mpidr, KICK));
+        if group0 {
+            msr!("icc_sgi0r_el1", value);
+        } else {
+            msr!("icc_sgi1r_el1", value);
+        }
         core::arch::asm!("isb", options(nostack, preserves_flags));
     }
 }

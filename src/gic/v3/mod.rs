@@ -12,6 +12,10 @@ const IROUTER: usize = 0x6000;
 const CTLR_ARE: u32 = 1 << 4;
 /// GICD_CTLR.EnableGrp1A (EnableGrp1 where there is one security state).
 const CTLR_ENABLE: u32 = 1 << 1;
+/// GICD_CTLR.DS: one security state,
+const CTLR_DS: u32 = 1 << 6;
+/// which has EnableGrp0.
+const CTLR_ENABLE_GROUP0: u32 = 1 << 0;
 /// GICD_CTLR.RWP.
 const CTLR_RWP: u32 = 1 << 31;
 
@@ -40,7 +44,9 @@ impl Kind for Gicv3 {
         // ARE first: writing it with an enable bit set is UNPREDICTABLE (IHI 0069, 12.9.4).
         dist.write(dist::CTLR, CTLR_ARE);
         wait(dist);
-        dist.write(dist::CTLR, CTLR_ARE | CTLR_ENABLE);
+        // With one security state a direct partition may have interrupts in Group 0; nobody else's are.
+        let group0 = if dist.read(dist::CTLR) & CTLR_DS != 0 { CTLR_ENABLE_GROUP0 } else { 0 };
+        dist.write(dist::CTLR, CTLR_ARE | CTLR_ENABLE | group0);
         wait(dist);
     }
 
@@ -98,6 +104,21 @@ impl Kind for Gicv3 {
         match seat {
             Seat::V3(mpidr, _) => cpu::sgi(mpidr, DOORBELL),
             Seat::V2(_) => 0,
+        }
+    }
+
+    fn give(&self) {
+        cpu::give();
+    }
+
+    fn take_back(&self, seat: Seat, maintenance: u32) {
+        cpu::take_back();
+        self.init_core(seat, maintenance);
+    }
+
+    fn send(&self, seat: Seat, intid: u32, group0: bool) {
+        if let Seat::V3(mpidr, _) = seat {
+            cpu::send(mpidr, intid, group0);
         }
     }
 

@@ -128,11 +128,13 @@ struct Places {
     hypervisor: u64,
 }
 
-/// The plan as a file in a folder, with the target's own device and these bootargs of the attacker's.
-fn plan(on: On, bootargs: &str, folder: &Path) -> PathBuf {
+/// The plan as a file in a folder, with the target's own device, the attacker's interrupt path and its bootargs.
+fn plan(on: On, path: &str, bootargs: &str, folder: &Path) -> PathBuf {
+    let kernel = "kernel = \"attacker\";";
+    let interrupts = format!("{kernel} interrupt-path = \"{path}\"; stop = \"best-effort\";");
     let path = on.plan(PLAN);
     let mut text = std::fs::read_to_string(&path).expect("the plan");
-    for (from, to) in on.changes(&path).iter().chain([&("wait=3", bootargs)]) {
+    for (from, to) in on.changes(&path).iter().chain([&("wait=3", bootargs), &(kernel, &interrupts)]) {
         assert!(text.contains(from), "{PLAN} has no {from}");
         text = text.replace(from, to);
     }
@@ -161,13 +163,13 @@ fn places(on: On, plan: &Path) -> Places {
     }
 }
 
-/// Lays the siege: every row but those that need a boot of their own, or those that `bootargs` name. `counted`: also by the
-/// counter plugin, which takes its time.
+/// Lays the siege: every row but those that need a boot of their own, or those that `bootargs` name. `path`: the attacker's
+/// `interrupt-path`. `counted`: also by the counter plugin, which takes its time.
 #[track_caller]
-pub fn lay(on: On, cpu: &str, bootargs: Option<&str>, counted: bool) -> Siege {
+pub fn lay(on: On, cpu: &str, path: &str, bootargs: Option<&str>, counted: bool) -> Siege {
     let folder = TempDir::new().expect("a folder for the test");
     let words = bootargs.map_or_else(|| CALM.to_owned(), |words| format!("{CALM} {words}"));
-    let plan = plan(on, &words, folder.path());
+    let plan = plan(on, path, &words, folder.path());
     let places = places(on, &plan);
     let listener = Listener::new(folder.path());
     let counts = folder.path().join("counts");

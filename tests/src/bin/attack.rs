@@ -8,12 +8,16 @@ use partita_tests::attack::{Fate, REMOVALS, Siege, Trial, lay, run};
 use partita_tests::{On, Target};
 use serde_json::{Value, json};
 
-const PLACES: [(Target, &str); 5] = [
-    (Target::VirtGicv3, "cortex-a72"),
-    (Target::VirtGicv3, "max"),
-    (Target::VirtGicv2, "cortex-a72"),
-    (Target::VirtGicv2, "max"),
-    (Target::Raspi4b, "cortex-a72"),
+/// Target, cores, and the attacker's interrupt path.
+const PLACES: [(Target, &str, &str); 8] = [
+    (Target::VirtGicv3, "cortex-a72", "mediated"),
+    (Target::VirtGicv3, "max", "mediated"),
+    (Target::VirtGicv2, "cortex-a72", "mediated"),
+    (Target::VirtGicv2, "max", "mediated"),
+    (Target::Raspi4b, "cortex-a72", "mediated"),
+    (Target::VirtGicv3, "cortex-a72", "direct"),
+    (Target::VirtGicv2, "cortex-a72", "direct"),
+    (Target::Raspi4b, "cortex-a72", "direct"),
 ];
 
 fn main() -> ExitCode {
@@ -27,9 +31,9 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let sieges = PLACES.map(|(target, cpu)| {
-        eprintln!("attack on {} with {cpu}", target.name());
-        lay(On::outside_tests(target), cpu, None, true)
+    let sieges = PLACES.map(|(target, cpu, path)| {
+        eprintln!("attack on {} with {cpu}, {path}", target.name());
+        lay(On::outside_tests(target), cpu, path, None, true)
     });
     let mut failures = show_rows(&sieges);
     let (guards, not_missed) = guards();
@@ -81,8 +85,9 @@ fn show_rows(sieges: &[Siege]) -> Vec<String> {
     let figures = |name: &str, figure: fn(&Siege) -> u64| {
         line(name, sieges.iter().map(|siege| figure(siege).to_string()).collect());
     };
-    line("", PLACES.iter().map(|(target, _)| target.name().to_owned()).collect());
-    line("", PLACES.iter().map(|(_, cpu)| (*cpu).to_owned()).collect());
+    line("", PLACES.iter().map(|(target, ..)| target.name().to_owned()).collect());
+    line("", PLACES.iter().map(|(_, cpu, _)| (*cpu).to_owned()).collect());
+    line("", PLACES.iter().map(|(.., path)| (*path).to_owned()).collect());
     figures("calm: the middle tick", |siege| siege.calm.middle);
     figures("calm: the worst tick", |siege| siege.calm.worst);
     let cell = |siege: &Siege, name: &str| {
@@ -106,18 +111,18 @@ fn show_rows(sieges: &[Siege]) -> Vec<String> {
     figures("from EL2 to EL2", |siege| siege.exceptions.between(2, 2));
     println!();
     let mut failures = Vec::new();
-    for (siege, (target, cpu)) in sieges.iter().zip(PLACES) {
+    for (siege, (target, cpu, path)) in sieges.iter().zip(PLACES) {
         let found = siege.failures();
         if !found.is_empty() {
-            failures.extend(found.iter().map(|what| format!("{} with {cpu}: {what}", target.name())));
-            eprintln!("--- console of {} with {cpu}\n{}", target.name(), siege.log);
+            failures.extend(found.iter().map(|what| format!("{} with {cpu}, {path}: {what}", target.name())));
+            eprintln!("--- console of {} with {cpu}, {path}\n{}", target.name(), siege.log);
         }
     }
     failures
 }
 
 fn sieges_json(sieges: &[Siege]) -> Vec<Value> {
-    let one = |(siege, (target, cpu)): (&Siege, (Target, &str))| {
+    let one = |(siege, (target, cpu, path)): (&Siege, (Target, &str, &str))| {
         let rows = siege.rows.iter().map(|row| {
             let (fate, why) = match &row.fate {
                 Fate::Held => ("held", None),
@@ -130,7 +135,7 @@ fn sieges_json(sieges: &[Siege]) -> Vec<Value> {
         let kinds = kinds.map(|((kind, core), count)| json!({ "kind": kind, "core": core, "count": count }));
         json!({
             "target": target.name(),
-            "cpu": cpu,
+            "cpu": cpu, "interrupt-path": path,
             "calm": { "middle-tick": siege.calm.middle, "worst-tick": siege.calm.worst },
             "lateness": { "calm": siege.lateness.0, "attacked": siege.lateness.1 },
             "rows": rows.collect::<Vec<_>>(),

@@ -46,7 +46,10 @@ pub struct Path {
 }
 
 /// Every one that there is.
-pub const PATHS: &[Path] = &[Path { name: "mediated", words: "interrupt-path = \"mediated\";" }];
+pub const PATHS: &[Path] = &[
+    Path { name: "mediated", words: "interrupt-path = \"mediated\";" },
+    Path { name: "direct", words: "interrupt-path = \"direct\"; stop = \"best-effort\";" },
+];
 
 impl Path {
     /// What makes `PLAN` a plan with this path.

@@ -295,3 +295,41 @@ fn no_letter_is_without_its_name() {
     }
     assert_eq!(whole, [lines; 3]);
 }
+
+/// A ring that nobody can call: passed over at once while its core is not at it, and not waited for by the transmit interrupt
+/// while it is.
+#[test]
+fn who_cannot_be_called_comes_by_himself() {
+    let rings = [const { Ring::new() }; 4];
+    let drain = Drain::new(COMMON, PATIENCE).with_uncalled(1 << 1);
+    push(&drain, &rings, 1, "b1\nb2\n");
+    assert_eq!((drain.call(0, 0), drain.next_called(), drain.is_awaited()), (None, None, false));
+    push(&drain, &rings, 2, "c\n");
+    assert_eq!(drain.call(0, 0), None);
+    assert!(drain.is_awaited() && drain.is_for(2, 0));
+    assert_eq!(write(&drain, &rings, 2, 0), "c\n");
+    // At it, it has its turn as anybody, and nobody is interrupted for what comes after.
+    drain.present(1, true);
+    push(&drain, &rings, 2, "d\n");
+    assert!(drain.is_for(1, 0) && !drain.is_for(2, 100) && !drain.is_awaited());
+    assert_eq!(write(&drain, &rings, 1, 0), "b1\n");
+    assert_eq!((drain.call(1, 0), write(&drain, &rings, 1, 0)), (Some(2), String::new()));
+    drain.present(1, false);
+    assert!(drain.is_awaited());
+    assert_eq!((drain.next_called(), write(&drain, &rings, 2, 0)), (Some(2), "d\n".to_owned()));
+    assert!(!drain.is_awaited() && drain.is_pending());
+}
+
+/// What it began is ended by who passes it over.
+#[test]
+fn a_line_of_one_who_cannot_be_called_is_written_out() {
+    let rings = [const { Ring::new() }; 4];
+    let drain = Drain::new(COMMON, PATIENCE).with_uncalled(1 << 1);
+    push(&drain, &rings, 1, "begun");
+    assert_eq!(write(&drain, &rings, 1, 0), "begun");
+    push(&drain, &rings, 1, ", ended\nnext\n");
+    push(&drain, &rings, 0, "a\n");
+    assert_eq!(write(&drain, &rings, 0, 0), ", ended\na\n");
+    assert_eq!(drain.next_called(), None);
+    assert!(!drain.is_awaited() && drain.is_pending());
+}

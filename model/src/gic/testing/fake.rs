@@ -5,7 +5,9 @@ use alloc::sync::Arc;
 use alloc::{vec, vec::Vec};
 use core::cell::RefCell;
 
-use super::super::{Access, Config, Control, Drained, Irq, REDIST_SIZE, Shared, Spi, Version, Vgic, lr};
+use super::super::{
+    Access, Config, Control, Drained, Irq, Path, REDIST_SIZE, Shared, Spi, Version, Vgic, lr,
+};
 pub use super::machine::{Core, INTIDS, Line, Lrs, Machine, Physical};
 
 /// A partition on the machine.
@@ -26,8 +28,16 @@ pub const SPIS: [Spi; 7] = [
     Spi { intid: 71, edge: true, emulated: false },
 ];
 /// A configuration without anything but a vCPU.
-pub const GOOD: Config =
-    Config { version: Version::V3, vcpus: 1, ppis: 0, edge_ppis: 0, spis: &[], priority_bits: 5, tdir: true };
+pub const GOOD: Config = Config {
+    version: Version::V3,
+    vcpus: 1,
+    ppis: 0,
+    edge_ppis: 0,
+    spis: &[],
+    priority_bits: 5,
+    tdir: true,
+    path: Path::Mediated,
+};
 /// The test partitions' PPIs: two timers.
 pub const PPIS: u32 = 1 << 27 | 1 << 30;
 
@@ -44,27 +54,41 @@ impl World {
 
     /// The same with these interrupts.
     pub fn owning(version: Version, vcpus: usize, lrs: usize, spis: &[Spi], ppis: u32) -> Self {
-        let banked = version == Version::V2;
-        let config = Config { version, vcpus, ppis, tdir: !banked, spis, ..GOOD };
+        Self::made(&Config { version, vcpus, ppis, tdir: version == Version::V3, spis, ..GOOD }, lrs)
+    }
+
+    /// A partition whose interrupts do not pass EL2.
+    pub fn direct(version: Version, vcpus: usize) -> Self {
+        Self::made(&Config { version, vcpus, ppis: PPIS, spis: &SPIS, path: Path::Direct, ..GOOD }, 4)
+    }
+
+    fn made(config: &Config, lrs: usize) -> Self {
+        let Config { vcpus, ppis, spis, .. } = *config;
+        let banked = config.version == Version::V2;
+        let direct = config.path == Path::Direct;
         let lines = vec![Line::default(); INTIDS as usize];
         let mut machine = Machine { spis: lines, banked, ..Machine::default() };
-        for spi in spis.iter().filter(|spi| !spi.emulated) {
+        for spi in spis.iter().filter(|spi| !spi.emulated || direct) {
             let dirty = Line { enabled: true, latch: true, active: true, ..Line::default() };
             machine.spis[spi.intid as usize] = Line { owned: true, ..dirty };
         }
         let mut core =
             Core { lrs: vec![0; lrs], ready: vec![0; INTIDS as usize], groups: 3, ..Core::default() };
         for (intid, line) in core.ppis.iter_mut().enumerate() {
-            line.owned = ppis & 1 << intid != 0;
+            line.owned = ppis & 1 << intid != 0 || direct && intid < 16;
         }
         machine.cores = vec![core; vcpus];
         machine.online = vec![false; vcpus];
-        let mut vgic = Vgic::new(&config).unwrap();
+        let mut vgic = Vgic::new(config).unwrap();
         let machine = Rc::new(RefCell::new(machine));
         vgic.reset(&mut Physical(Rc::clone(&machine), usize::MAX));
         let mut world = World { shared: vgic.shared(), vgic, machine };
         world.online(0);
         world
+    }
+
+    pub fn drive(&mut self, vcpu: usize, intid: u32, level: bool) {
+        self.call(vcpu, |vgic, hw, _| vgic.drive(intid, level, hw));
     }
 
     fn call<R>(&mut self, vcpu: usize, f: impl FnOnce(&mut Vgic, &mut Physical, &mut Lrs) -> R) -> R {

@@ -21,6 +21,9 @@ pub struct Line {
     pub edge: bool,
     pub high: bool,
     pub route: usize,
+    /// Of a direct partition's.
+    pub priority: u8,
+    pub group1: bool,
 }
 
 impl Line {
@@ -173,6 +176,21 @@ impl Hw for Physical {
         let mut machine = self.0.borrow_mut();
         assert!(vcpu < machine.cores.len() && machine.spis[intid as usize].owned);
         machine.spis[intid as usize].route = vcpu;
+    }
+
+    fn set_priority(&mut self, word: Word, intid: u32, priority: u8) {
+        self.0.borrow().reach(self.1, word);
+        self.0.borrow_mut().each(word, 1 << (intid % 32), |line| line.priority = priority);
+    }
+
+    fn set_groups(&mut self, word: Word, mask: u32, group1: u32) {
+        self.0.borrow().reach(self.1, word);
+        let mut bit = 0;
+        self.0.borrow_mut().each(word, mask, |line| {
+            bit = (bit..32).find(|bit| mask & 1 << bit != 0).expect("a bit for each");
+            line.group1 = group1 & 1 << bit != 0;
+            bit += 1;
+        });
     }
 
     fn set_ready(&mut self, vcpu: usize, intid: u32, image: u64) {

@@ -1,5 +1,6 @@
 //! Tests of the virtual GIC, on a fake machine that behaves as IHI 0069 and IHI 0048 say.
 
+mod direct;
 mod flight;
 mod gicv2;
 mod idle;

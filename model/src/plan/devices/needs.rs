@@ -90,7 +90,7 @@ fn is_no_provider(catalogue: &Catalogue<'_>, number: usize) -> bool {
     let index = catalogue.index;
     let root = index.entries().get(number).is_some_and(|entry| entry.parent.is_none());
     let within = |path: &&str| index.find(path).is_some_and(|outer| index.within(number, outer));
-    root || ["/cpus", "/partitions", "/chosen", "/aliases", "/memory"].iter().any(|path| within(path))
+    root || ["/cpus", "/partitions", "/chosen", "/aliases", "/memory"].iter().any(within)
 }
 
 /// The nodes above one that are no buses, whose references are its own.

@@ -341,6 +341,11 @@ impl ErrorKind {
                 "SPI {spi} is the interrupt of {device}; set console-interrupt to a number that no device of the \
                  partition uses"
             ),
+            K::DirectInterruptTaken(spi, device) => write!(
+                f,
+                "SPI {spi} is the interrupt of {device}, and a direct partition's console has a physical one; set \
+                 console-interrupt to a number that nothing on the board uses"
+            ),
             K::OwnTree(file, fault) => write!(f, "\"{file}\": {fault}"),
             K::GuestTree(fault) => write!(f, "{fault}"),
         }
