@@ -21,6 +21,7 @@ static SCRATCH: Scratch = Scratch(UnsafeCell::new([[0; 0x3000]; cpu::MAX_CORES])
 const IMSC: u64 = 0x38;
 // Registers of private interrupts, which both architectures have (IHI 0069, 12.11; IHI 0048, 4.1.2).
 const IGROUPR: u64 = 0x80;
+const ICENABLER: u64 = 0x180;
 const ICPENDR: u64 = 0x280;
 const ICACTIVER: u64 = 0x380;
 const IPRIORITYR: u64 = 0x400;
@@ -184,8 +185,14 @@ pub fn interrupt() {
     match gic::acknowledge() {
         Some(taken) => {
             gic::end(taken);
-            if taken.intid() >= 32 && console::base() != 0 {
-                mmio::write32(console::base() + IMSC, 0);
+            let intid = u64::from(taken.intid());
+            if intid >= 32 {
+                // A device that was set to raise it goes on until somebody who knows it sees to it. What is done at random
+                // enables it again.
+                mmio::write32(gic::gicd() + ICENABLER + 4 * (intid / 32), 1 << (intid % 32));
+                if console::base() != 0 {
+                    mmio::write32(console::base() + IMSC, 0);
+                }
             }
         }
         // Something is signalled that cannot be taken in the state that the registers are in.
