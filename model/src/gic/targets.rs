@@ -87,7 +87,8 @@ impl Vgic {
         0
     }
 
-    /// GICD_CPENDSGIR and GICD_SPENDSGIR of the accessing vCPU: a byte of sources per SGI.
+    /// GICD_CPENDSGIR and GICD_SPENDSGIR of the accessing vCPU: a byte of sources per SGI. A direct partition has none: they read
+    /// as zero and ignore writes.
     pub(super) fn sgi_sources_access<H: Hw, L: ListRegisters>(
         &mut self,
         first: u64,
@@ -97,6 +98,10 @@ impl Vgic {
     ) -> u64 {
         let vcpu = ctx.vcpu;
         let mut value = 0;
+        if self.direct {
+            // The physical ones know sources by the board's interfaces. Without Security Extensions nobody needs them.
+            return 0;
+        }
         for (byte, sgi) in (0..u32::from(access.width)).zip(first as u32..16) {
             let mask = 1 << sgi;
             let placed = perform(Op::Query { word: 0, mask }, ctx.lrs).pending != 0;

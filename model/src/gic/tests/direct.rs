@@ -129,6 +129,14 @@ fn an_emulated_device_has_a_physical_interrupt() {
     }
 }
 
+/// GICv2 keeps physical SGIs by the board's interfaces, which are nothing to a guest.
+#[test]
+fn sources_of_sgis_are_not_told() {
+    let mut world = world(Version::V2);
+    world.write(0xf20, !0);
+    assert_eq!((world.read(0xf20), world.read(0xf10)), (0, 0));
+}
+
 /// What ICC_DIR_EL1 may name.
 #[test]
 fn its_own_interrupts() {
