@@ -134,7 +134,9 @@ impl World {
     pub fn redist(&mut self, vcpu: usize, offset: u64, width: u8, write: Option<u64>) -> u64 {
         let (page, inner) = ((offset / REDIST_SIZE) as usize + 1, offset % REDIST_SIZE);
         let mirrors = self.vgic.mirrors();
-        let mirror = mirrors.get(page).filter(|_| inner >= 0x1_0000);
+        // A GICv2 has no redistributors; its pages are the distributor's.
+        let banked = self.machine.borrow().banked;
+        let mirror = mirrors.get(page).filter(|_| inner >= 0x1_0000 && !banked);
         let mirrored = mirror.and_then(|mirror| mirror.read(inner - 0x1_0000));
         let value = self
             .call(vcpu, |vgic, hw, lrs| vgic.redist_access(vcpu, offset, Access { width, write }, hw, lrs));
