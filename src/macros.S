@@ -217,23 +217,16 @@
 
 // What is in the slots of the vectors: the way to what is most frequent.
 .macro sync_slot v
-	enter
-	mrs	x2, esr_el2
-	tbnz	x2, #31, aborted\v
-	tbz	x2, #29, called\v
-	movq	x1, ESR_SGI1R
-	bic	x3, x2, #3 << 5			// Rt is one of x0..x3
-	cmp	x3, x1
-	b.eq	fast_sgi\v
-	bic	x3, x2, #0x1f << 5		// without Rt
-	cmp	x3, x1
-	b.ne	slow_sync\v
-	ubfx	x3, x2, #5, #5
-	b	get_other\v
+	sync_slot_with	fast_sgi, get_other, \v
 .endm
 
 // The same where SGIs are physical ones.
 .macro sync_slot_direct v
+	sync_slot_with	direct_sgi, direct_other, \v
+.endm
+
+// `sgi`: where an SGI goes that is sent from x0..x3; `other`: from another register.
+.macro sync_slot_with sgi, other, v
 	enter
 	mrs	x2, esr_el2
 	tbnz	x2, #31, aborted\v
@@ -241,12 +234,12 @@
 	movq	x1, ESR_SGI1R
 	bic	x3, x2, #3 << 5			// Rt is one of x0..x3
 	cmp	x3, x1
-	b.eq	direct_sgi\v
+	b.eq	\sgi\v
 	bic	x3, x2, #0x1f << 5		// without Rt
 	cmp	x3, x1
 	b.ne	slow_sync\v
 	ubfx	x3, x2, #5, #5
-	b	direct_other\v
+	b	\other\v
 .endm
 
 // The same with a GICv2, whose SGIs are stores to the distributor.

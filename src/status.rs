@@ -50,10 +50,12 @@ impl Status {
     pub fn kick(&self, vcpu: usize, seat: Seat) -> bool {
         let kick = || gic::controller().kick(seat);
         match self.doors.get(vcpu) {
-            Some(door) => return door.knock(kick),
-            None => kick(),
+            Some(door) => door.knock(kick),
+            None => {
+                kick();
+                true
+            }
         }
-        true
     }
 
     /// Whether a direct guest runs on this virtual CPU.

@@ -91,10 +91,9 @@ impl Vgic {
 
     /// Whether an interrupt that was acknowledged just now is in a list register already, or waits for one.
     fn is_doubled<H: Hw, L: ListRegisters>(&self, word: Word, bit: u32, ctx: &mut Ctx<H, L>) -> bool {
-        let Word::Shared(index) = word else { return false };
-        if !self.wary {
+        let (Word::Shared(index), Some(true)) = (word, self.bank(word).map(|bank| bank.wary)) else {
             return false;
-        }
+        };
         let waits =
             self.cpus.iter().any(|cpu| (cpu.waiting.word(index) | cpu.spilled.word(index)) & bit != 0);
         let state = self.perform_on(self.online, Op::Query { word: index as u32, mask: bit }, ctx);

@@ -203,8 +203,6 @@ pub struct Vgic {
     tdir: bool,
     /// Interrupts do not pass EL2.
     direct: bool,
-    /// Somebody else may end SPIs that are in flight here.
-    wary: bool,
     /// GICD_CTLR.EnableGrp1 and EnableGrp0, bits 1 and 0.
     groups: u32,
     /// vCPUs that run.
@@ -291,7 +289,6 @@ impl Vgic {
             priority_mask: (0xff00_u32 >> config.priority_bits) as u8,
             tdir: config.tdir,
             direct,
-            wary: config.path == Path::Wary,
             groups: 0,
             online: 0,
             launch_edge: launch_edge.into_boxed_slice(),

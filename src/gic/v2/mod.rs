@@ -140,13 +140,14 @@ impl Kind for Gicv2 {
         cpu.write(GICC_CTLR, 0);
         cpu.write(GICC_PMR, 0);
         cpu.write(GICC_BPR, 0);
-        quieten(dist, cpu);
+        quieten(dist);
+        forget_priorities(cpu);
         super::to_el2(false);
     }
 
     fn take_back(&self, _: Seat, maintenance: u32) {
         super::to_el2(true);
-        quieten(dist::frame(), cpu());
+        forget_priorities(cpu());
         claim(maintenance);
         self.reset_virtual();
     }
@@ -184,10 +185,7 @@ impl Kind for Gicv2 {
 /// Brings the calling core's private interrupts and its CPU interface to EL2's use. What it enables.
 fn claim(maintenance: u32) -> u32 {
     let (dist, cpu) = (dist::frame(), cpu());
-    dist.write(ICENABLER, !0);
-    dist.write(ICPENDR, !0);
-    (0..4).for_each(|word| dist.write(CPENDSGIR + 4 * word, !0));
-    dist.write(ICACTIVER, !0);
+    quieten(dist);
     if dist.read(dist::TYPER) & TYPER_SECURITY == 0 {
         dist.write(IGROUPR, 0);
     }
@@ -210,12 +208,16 @@ pub fn target(intid: u32, seats: impl Iterator<Item = Seat>) {
     dist::frame().write_byte(ITARGETSR + intid as usize, seats.fold(0, |all, seat| all | interface(seat)));
 }
 
-/// Nothing private is pending or active, and no priority is.
-fn quieten(dist: Frame, cpu: Frame) {
+/// Nothing private is enabled, pending or active.
+fn quieten(dist: Frame) {
     dist.write(ICENABLER, !0);
     dist.write(ICPENDR, !0);
     (0..4).for_each(|word| dist.write(CPENDSGIR + 4 * word, !0));
     dist.write(ICACTIVER, !0);
+}
+
+/// No priority is active at the CPU interface.
+fn forget_priorities(cpu: Frame) {
     for word in 0..4 {
         cpu.write(GICC_APR + 4 * word, 0);
         cpu.write(GICC_NSAPR + 4 * word, 0);
