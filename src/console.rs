@@ -11,8 +11,9 @@
 
 mod terminal;
 
+use aarch64_cpu::asm::barrier;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 
 use partita_model::console::drain::{Drain, PATIENCE, Turn};
 use partita_model::console::focus::{self, Event, Filter, HELP};
@@ -82,6 +83,8 @@ struct Console {
     routed: AtomicUsize,
     /// Where it goes instead of to a direct partition, if there is another.
     mediated: Option<usize>,
+    /// A core that could not serve it has disabled it, until the one who has the UART or the keyboard gives it back.
+    silenced: AtomicBool,
 }
 
 static CONSOLE: Once<Console> = Once::new();
@@ -123,6 +126,7 @@ pub fn init(plan: &Plan, gic: &Found) {
         carry: AtomicU8::new(0),
         routed: AtomicUsize::new(usize::MAX),
         mediated,
+        silenced: AtomicBool::new(false),
     });
 }
 
@@ -183,6 +187,7 @@ impl Console {
             self.route();
             self.arm();
             drop(turn);
+            self.unsilence();
             // With a full FIFO the interrupt comes when it has drained; with an empty one it would not.
             if !all || !self.drain.is_for(me, clock::now()) {
                 break;
@@ -239,6 +244,37 @@ impl Console {
                     self.input(event);
                 }
             }
+            drop(filter);
+            self.unsilence();
+        }
+    }
+
+    /// Another core has the UART or the keyboard.
+    fn is_held(&self) -> bool {
+        self.drain.is_taken() || self.filter.is_locked()
+    }
+
+    /// Disables the UART's interrupt while another core has what it is about. Levels stay until they are served, so it would
+    /// come again and again until then: to a core that has nothing to do with how long the other one takes.
+    fn silence(&self) {
+        gic::disable(board::uart_intid());
+        // Before he enables it.
+        barrier::dsb(barrier::SY);
+        self.silenced.store(true, Ordering::SeqCst);
+        // He may have gone meanwhile.
+        self.unsilence();
+    }
+
+    /// Enables it again, unless somebody else will. To be called after the UART or the keyboard was given back.
+    fn unsilence(&self) {
+        // Of two who give back one of them each, one sees that both are free; and he sees what was silenced before that, or
+        // who silences sees it.
+        fence(Ordering::SeqCst);
+        if self.silenced.load(Ordering::SeqCst)
+            && !self.is_held()
+            && self.silenced.swap(false, Ordering::SeqCst)
+        {
+            gic::enable(board::uart_intid());
         }
     }
 
@@ -359,6 +395,9 @@ pub fn tell(line: &[u8]) {
 pub fn interrupt(me: usize) {
     let Some(console) = CONSOLE.get() else { return };
     uart::acknowledge();
+    if console.is_held() {
+        console.silence();
+    }
     console.take_input();
     console.pump(me);
 }

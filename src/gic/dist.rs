@@ -67,6 +67,11 @@ pub fn enable(intid: u32) {
     frame().write(ISENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
 }
 
+/// Disables one of EL2's own SPIs; it may still come once.
+pub fn disable(intid: u32) {
+    frame().write(ICENABLER + 4 * (intid as usize / 32), 1 << (intid % 32));
+}
+
 /// Makes one of EL2's own SPIs pending, as if its device had.
 pub fn pend(intid: u32) {
     frame().write(ISPENDR + 4 * (intid as usize / 32), 1 << (intid % 32));

@@ -16,7 +16,7 @@ use aarch64_cpu::registers::HCR_EL2;
 use core::sync::atomic::{AtomicBool, Ordering};
 use tock_registers::interfaces::{Readable, Writeable};
 
-pub use dist::{claim, enable, pend};
+pub use dist::{claim, disable, enable, pend};
 pub use find::{Found, find};
 pub use lrs::{Lrs, drain};
 pub use partita_model::gic::Version;

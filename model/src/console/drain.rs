@@ -248,6 +248,12 @@ impl Drain {
         self.take(None)
     }
 
+    /// Whether somebody has the turn now.
+    #[must_use]
+    pub fn is_taken(&self) -> bool {
+        self.taken.load(Ordering::SeqCst)
+    }
+
     fn take(&self, whose: Option<usize>) -> Option<Turn<'_>> {
         let free = self.taken.compare_exchange(false, true, Ordering::SeqCst, Ordering::SeqCst);
         // Not `then_some`: it would make a turn for nobody, and drop it, which gives the holder's away.

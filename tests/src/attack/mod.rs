@@ -10,5 +10,5 @@ mod trial;
 
 pub use exceptions::Exceptions;
 pub use removals::{NO_STREAMS, OTHER_STREAMS, REMOVALS, Removal, Scene, Sign};
-pub use siege::{Fate, Row, Siege, Suffered, lay};
+pub use siege::{Conditions, Fate, Row, Siege, Suffered, lay};
 pub use trial::{Trial, control, run};

@@ -1,4 +1,4 @@
-//! QEMU's monitor protocol, as far as it is needed to read memory while a machine runs.
+//! QEMU's monitor protocol, as far as it is needed: to read memory while a machine runs, and to find its cores' threads.
 
 use std::io::{BufRead, BufReader, Write};
 use std::os::unix::net::UnixStream;
@@ -55,6 +55,16 @@ impl Monitor {
         let all = all.collect();
         self.ask(&json!({ "execute": "cont" }));
         all
+    }
+
+    /// The threads that run the cores, in the cores' order.
+    pub(super) fn threads(&mut self) -> Vec<String> {
+        let cores = self.ask(&json!({ "execute": "query-cpus-fast" }));
+        let cores = cores.as_array().expect("a list of cores");
+        let mut threads: Vec<_> =
+            cores.iter().map(|core| (core["cpu-index"].as_u64(), &core["thread-id"])).collect();
+        threads.sort_by_key(|(core, _)| *core);
+        threads.iter().map(|(_, thread)| thread.to_string()).collect()
     }
 
     /// One command and its answer; events and the greeting are passed over.

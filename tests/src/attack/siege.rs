@@ -20,8 +20,11 @@ const CALM: &str = "wait=6";
 /// Seconds that a siege may take.
 const LIMIT: u64 = 900;
 const PAGE: usize = 4096;
-/// How often memory is looked at afterwards: once, the victim may be in the midst of something that it rarely does.
-const LOOKS: usize = 3;
+/// How often memory is looked at afterwards, at most: the victim may be in the midst of something that it rarely does, and
+/// on a busy computer it is in the midst of it for long.
+const LOOKS: usize = 20;
+/// Milliseconds between them, not in tune with what the victim does once a second.
+const APART: u64 = 170;
 /// The victim's core, as QEMU counts, and the attacker's first one.
 const VICTIM: usize = 0;
 const ATTACKER: usize = 1;
@@ -163,10 +166,32 @@ fn places(on: On, plan: &Path) -> Places {
     }
 }
 
-/// Lays the siege: every row but those that need a boot of their own, or those that `bootargs` name. `path`: the attacker's
-/// `interrupt-path`. `counted`: also by the counter plugin, which takes its time.
+/// How a siege is laid.
+#[derive(Clone, Copy, Debug)]
+pub struct Conditions<'a> {
+    /// The cores, as QEMU calls them.
+    pub cpu: &'a str,
+    /// The attacker's `interrupt-path`.
+    pub path: &'a str,
+    /// Which rows, as the attacker's bootargs: all but those that need a boot of their own, if there are none.
+    pub bootargs: Option<&'a str>,
+    /// Also by the counter plugin, which takes its time.
+    pub counted: bool,
+    /// The attacker's cores only run while the victim's does not: whatever they are in the midst of at EL2 they do not leave
+    /// while the victim's has anything to do.
+    pub starved: bool,
+}
+
+impl Default for Conditions<'_> {
+    fn default() -> Self {
+        Self { cpu: "cortex-a72", path: "mediated", bootargs: None, counted: true, starved: false }
+    }
+}
+
+/// Lays the siege.
 #[track_caller]
-pub fn lay(on: On, cpu: &str, path: &str, bootargs: Option<&str>, counted: bool) -> Siege {
+pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
+    let Conditions { cpu, path, bootargs, counted, starved } = conditions;
     let folder = TempDir::new().expect("a folder for the test");
     let words = bootargs.map_or_else(|| CALM.to_owned(), |words| format!("{CALM} {words}"));
     let plan = plan(on, path, &words, folder.path());
@@ -188,6 +213,9 @@ pub fn lay(on: On, cpu: &str, path: &str, bootargs: Option<&str>, counted: bool)
     spans.push((places.hypervisor, build::constant_part()));
     machine.wait_for("[victim] victim: report 1 ");
     let mut monitor = Monitor::connect(folder.path());
+    if starved {
+        starve(&monitor.threads());
+    }
     let first = monitor.memory(&spans);
     machine.wait_for("[victim] victim: report 2 ");
     let second = monitor.memory(&spans);
@@ -195,10 +223,15 @@ pub fn lay(on: On, cpu: &str, path: &str, bootargs: Option<&str>, counted: bool)
     machine.wait_for_line("attacker: done ");
     let reports = machine.now().log.matches("[victim] victim: report ").count();
     machine.wait_until("the victim reports", |log| log.matches("[victim] victim: report ").count() > reports);
-    let last = [(); LOOKS].map(|()| {
-        std::thread::sleep(Duration::from_millis(300));
-        monitor.memory(&spans)
-    });
+    let mut last = Vec::new();
+    let changed = loop {
+        std::thread::sleep(Duration::from_millis(APART));
+        last.push(monitor.memory(&spans));
+        let changed = changed(&spans, [&first, &second], &last);
+        if changed.is_empty() || last.len() == LOOKS {
+            break changed;
+        }
+    };
     machine.end_victim();
     let outcome = machine.end();
 
@@ -207,7 +240,7 @@ pub fn lay(on: On, cpu: &str, path: &str, bootargs: Option<&str>, counted: bool)
     if early {
         wrong.push("the attack began before the victim's calm was seen".to_owned());
     }
-    wrong.extend(changed(&spans, [&first, &second], &last));
+    wrong.extend(changed);
     wrong.extend(console::wrong(&outcome.log, &["attacker", "victim"]));
     if exceptions.between(2, 2) > 0 {
         wrong.push(format!("{} exceptions taken from EL2 to EL2", exceptions.between(2, 2)));
@@ -236,6 +269,23 @@ pub fn lay(on: On, cpu: &str, path: &str, bootargs: Option<&str>, counted: bool)
         wrong,
         log: outcome.log,
         other_controller,
+    }
+}
+
+/// Puts all cores' threads on one of the computer's, and has all but the victim's run only when that one does not.
+fn starve(threads: &[String]) {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("a list");
+    let core = allowed.trim().split([',', '-']).next().expect("the first");
+    let run = |program: &str, args: &[&str]| {
+        let output = Command::new(program).args(args).output().expect("util-linux is part of every system");
+        assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    };
+    for (number, thread) in threads.iter().enumerate() {
+        run("taskset", &["-pc", core, thread]);
+        if number != VICTIM {
+            run("chrt", &["--idle", "-p", "0", thread]);
+        }
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::process::ExitCode;
 
-use partita_tests::attack::{Fate, REMOVALS, Siege, Trial, lay, run};
+use partita_tests::attack::{Conditions, Fate, REMOVALS, Siege, Trial, lay, run};
 use partita_tests::{On, Target};
 use serde_json::{Value, json};
 
@@ -33,7 +33,7 @@ fn main() -> ExitCode {
     };
     let sieges = PLACES.map(|(target, cpu, path)| {
         eprintln!("attack on {} with {cpu}, {path}", target.name());
-        lay(On::outside_tests(target), cpu, path, None, true)
+        lay(On::outside_tests(target), Conditions { cpu, path, ..Conditions::default() })
     });
     let mut failures = show_rows(&sieges);
     let (guards, not_missed) = guards();

@@ -65,8 +65,9 @@ fn a_kick_each_time() {
     push(&drain, &rings, 1, "b\n");
     assert_eq!([drain.call(0, 0), drain.call(2, 0), drain.call(0, 0)], [Some(1), None, None]);
     // He comes while another has the turn, and so does not get it: whoever has it calls him again.
+    assert!(!drain.is_taken());
     let turn = drain.turn(0, 0).unwrap();
-    assert!(drain.turn(1, 0).is_none());
+    assert!(drain.turn(1, 0).is_none() && drain.is_taken());
     drop(turn);
     assert_eq!([drain.call(0, 0), drain.call(2, 0)], [Some(1), None]);
     assert_eq!((drain.call(1, 0), write(&drain, &rings, 1, 0)), (None, "b\n".to_owned()));
