@@ -119,7 +119,7 @@ impl Machine {
     /// The same with its text changed first: each pair of `changes` is what to replace and by what.
     pub fn run_changed(on: On, plan: &str, changes: &[(&str, &str)]) -> Machine {
         let path = on.plan(plan);
-        let changes = [changes, on.changes(&path)].concat();
+        let changes = [changes, &on.changes(&path)].concat();
         if changes.is_empty() {
             return Machine::run_file(on, &path);
         }

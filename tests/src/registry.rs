@@ -46,12 +46,16 @@ impl On {
         On(target)
     }
 
-    /// What has to change in a plan of tests/system: the device with an SPI that nothing else uses is the RTC of virt,
-    /// and a timer of raspi4b.
-    pub fn changes(self, plan: &Path) -> &'static [(&'static str, &'static str)] {
-        let asked = || std::fs::read_to_string(plan).is_ok_and(|text| text.contains("/pl031@9010000"));
-        let other = self.0 == Target::Raspi4b && asked();
-        if other { &[("/pl031@9010000", "/soc/timer@7e003000")] } else { &[] }
+    /// What has to change in a plan of tests/system: devices with an SPI that nothing else uses are the RTC and the pins of
+    /// virt, and a timer and the pins of raspi4b.
+    pub fn changes(self, plan: &Path) -> Vec<(&'static str, &'static str)> {
+        const OTHERS: [(&str, &str); 2] =
+            [("/pl031@9010000", "/soc/timer@7e003000"), ("/pl061@9030000", "/soc/gpio@7e200000")];
+        if self.0 != Target::Raspi4b {
+            return Vec::new();
+        }
+        let text = std::fs::read_to_string(plan).unwrap_or_default();
+        OTHERS.into_iter().filter(|(device, _)| text.contains(device)).collect()
     }
 
     /// What tells the tool which target it is.

@@ -1,15 +1,17 @@
-//! The victim's interrupts: a periodic timer on the first core and, at each of its ticks, an SGI: to itself or, where there is
-//! a second core, there and back. Nothing else may come, and nothing twice.
+//! The victim's interrupts: a periodic timer on the first core and, at each of its ticks, an SGI, to itself or, where there is
+//! a second core, there and back, and the device's. Nothing else may come, and nothing twice.
 
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::SeqCst};
 
 use partita_guest::{Machine, cpu, gic, timer};
 
+use crate::line;
+
 /// Goes to the partner.
 const PING: u32 = 1;
 /// Comes back from it.
 const PONG: u32 = 2;
-/// Ticks after which an SGI that did not come is lost.
+/// Ticks after which one that did not come is lost.
 const PATIENCE: u64 = 200;
 
 static INTERRUPT: AtomicU32 = AtomicU32::new(0);
@@ -21,11 +23,57 @@ static UP: AtomicBool = AtomicBool::new(false);
 static TICKS: AtomicU64 = AtomicU64::new(0);
 static MISSED: AtomicU64 = AtomicU64::new(0);
 static WORST: AtomicU64 = AtomicU64::new(0);
-static SENT: AtomicU64 = AtomicU64::new(0);
-static SENT_AT: AtomicU64 = AtomicU64::new(0);
-static CAME: AtomicU64 = AtomicU64::new(0);
-static LOST: AtomicU64 = AtomicU64::new(0);
 static STRAYS: AtomicU64 = AtomicU64::new(0);
+static AGAIN: AtomicU64 = AtomicU64::new(0);
+
+/// Interrupts that are asked for one after another.
+struct Asked {
+    asked: AtomicU64,
+    at: AtomicU64,
+    came: AtomicU64,
+    lost: AtomicU64,
+}
+
+static SGIS: Asked = Asked::new();
+static LINES: Asked = Asked::new();
+
+impl Asked {
+    const fn new() -> Asked {
+        Asked {
+            asked: AtomicU64::new(0),
+            at: AtomicU64::new(0),
+            came: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.came.load(SeqCst) + self.lost.load(SeqCst) < self.asked.load(SeqCst)
+    }
+
+    /// Asks for the next, if the one before has come. One that has not come after some time counts as lost.
+    fn ask(&self, how: impl FnOnce()) {
+        let ticks = TICKS.load(SeqCst);
+        if self.is_open() {
+            if ticks - self.at.load(SeqCst) < PATIENCE {
+                return;
+            }
+            self.lost.fetch_add(1, SeqCst);
+        }
+        self.asked.fetch_add(1, SeqCst);
+        self.at.store(ticks, SeqCst);
+        how();
+    }
+
+    /// Whether one was asked for and comes now.
+    fn comes(&self) -> bool {
+        let open = self.is_open();
+        if open {
+            self.came.fetch_add(1, SeqCst);
+        }
+        open
+    }
+}
 
 /// What has been counted.
 pub struct Figures {
@@ -35,10 +83,14 @@ pub struct Figures {
     pub missed: u64,
     /// SGIs taken on the first core.
     pub sgis: u64,
-    /// SGIs sent that did not come.
+    /// Interrupts of the device.
+    pub lines: u64,
+    /// SGIs sent, and the device's, that did not come.
     pub lost: u64,
     /// Interrupts that nobody had asked for, among them timer interrupts before their time.
     pub strays: u64,
+    /// Interrupts of the device while its line was down.
+    pub again: u64,
     /// Greatest lateness since these figures were last asked for.
     pub worst: u64,
 }
@@ -46,7 +98,7 @@ pub struct Figures {
 impl Figures {
     /// Whether all came that were due, and nothing else.
     pub fn exact(&self) -> bool {
-        self.lost == 0 && self.strays == 0
+        self.lost == 0 && self.strays == 0 && self.again == 0
     }
 }
 
@@ -55,9 +107,11 @@ pub fn figures() -> Figures {
     Figures {
         ticks: TICKS.load(SeqCst),
         missed: MISSED.load(SeqCst),
-        sgis: CAME.load(SeqCst),
-        lost: LOST.load(SeqCst),
+        sgis: SGIS.came.load(SeqCst),
+        lines: LINES.came.load(SeqCst),
+        lost: SGIS.lost.load(SeqCst) + LINES.lost.load(SeqCst),
         strays: STRAYS.load(SeqCst),
+        again: AGAIN.load(SeqCst),
         worst: WORST.swap(0, SeqCst),
     }
 }
@@ -106,18 +160,12 @@ pub fn wait() {
     }
 }
 
-/// Sends an SGI, if the one before has come. One that has not come after some time counts as lost.
+/// Sends an SGI and has the device raise its line, each if the one before has come.
 pub fn send() {
-    let (sent, ticks) = (SENT.load(SeqCst), TICKS.load(SeqCst));
-    if CAME.load(SeqCst) + LOST.load(SeqCst) < sent {
-        if ticks - SENT_AT.load(SeqCst) < PATIENCE {
-            return;
-        }
-        LOST.fetch_add(1, SeqCst);
+    SGIS.ask(|| gic::send(PING, if PARTNER.load(SeqCst) { 1 << 1 } else { 1 << 0 }));
+    if line::exists() {
+        cpu::with_interrupts_masked(|| LINES.ask(line::raise));
     }
-    SENT.store(sent + 1, SeqCst);
-    SENT_AT.store(ticks, SeqCst);
-    gic::send(PING, if PARTNER.load(SeqCst) { 1 << 1 } else { 1 << 0 });
 }
 
 /// The interrupt handler of both cores.
@@ -134,12 +182,21 @@ pub fn irq() {
         tick(now);
         return;
     }
+    if intid == line::intid() && cpu::index() == 0 {
+        let up = line::is_up();
+        line::lower();
+        gic::end(taken);
+        if !up {
+            AGAIN.fetch_add(1, SeqCst);
+        } else if !LINES.comes() {
+            STRAYS.fetch_add(1, SeqCst);
+        }
+        return;
+    }
     gic::end(taken);
     match (intid, cpu::index(), PARTNER.load(SeqCst)) {
         (PING, 1, true) => gic::send(PONG, 1 << 0),
-        (PONG, 0, true) | (PING, 0, false) if CAME.load(SeqCst) < SENT.load(SeqCst) => {
-            CAME.fetch_add(1, SeqCst);
-        }
+        (PONG, 0, true) | (PING, 0, false) if SGIS.comes() => {}
         _ => {
             STRAYS.fetch_add(1, SeqCst);
         }

@@ -1,12 +1,13 @@
 //! The victim: a partition that does nothing but notice what others do to it. It keeps a canary in every word of its RAM,
-//! takes a periodic timer interrupt and an SGI for each of them, counts both exactly, and measures how late the timer's
-//! come.
+//! takes a periodic timer interrupt and for each of them an SGI and, if it has a device for it, an SPI, counts all exactly,
+//! and measures how late the timer's come.
 //!
 //! Words of its bootargs: `hz=N` interrupts a second (default 100); `reports=N` powers off after N reports (default: never).
 //! A `q` on its console ends it too. Once a second it prints
-//! `victim: report N ticks T missed M sgis S lost L strays K canaries ok lateness worst W`, all since its start but W, which
-//! is since the report before, in counter ticks: T timer interrupts were taken, M more were due while one was late, S SGIs
-//! came, L that were sent did not, K interrupts came that nobody of the victim's had asked for. Where a canary is not as it
+//! `victim: report N ticks T missed M sgis S lines D lost L strays K again A canaries ok lateness worst W`, all since its start
+//! but W, which is since the report before, in counter ticks: T timer interrupts were taken, M more were due while one was
+//! late, S SGIs came and D of the device, L that were sent or raised did not, K interrupts came that nobody of the victim's had
+//! asked for, and A of the device's with its line down: once more for what had been served. Where a canary is not as it
 //! was, `canaries BROKEN AT ADDRESS holds VALUE` stands in its place, for good. Its last words are `victim: end whole` or
 //! `victim: end BROKEN`. At each timer interrupt it executes [`cpu::mark`], for whom counts instructions from outside.
 #![no_std]
@@ -14,6 +15,7 @@
 
 mod beat;
 mod canary;
+mod line;
 
 use canary::{Broken, Canaries};
 use partita_guest::{Machine, args, console, cpu, gic, println, timer};
@@ -34,6 +36,7 @@ fn main(machine: &'static Machine) {
         machine.cores.len()
     );
     gic::init(machine);
+    line::start(machine);
     beat::start(machine, timer::frequency() / hz);
 
     // A fifth of a second for a round over all of memory.
@@ -62,9 +65,9 @@ fn main(machine: &'static Machine) {
 }
 
 fn print(report: u64, broken: Option<Broken>) {
-    let beat::Figures { ticks, missed, sgis, lost, strays, worst } = beat::figures();
-    let counts =
-        format_args!("report {report} ticks {ticks} missed {missed} sgis {sgis} lost {lost} strays {strays}");
+    let beat::Figures { ticks, missed, sgis, lines, lost, strays, again, worst } = beat::figures();
+    let came = format_args!("report {report} ticks {ticks} missed {missed} sgis {sgis} lines {lines}");
+    let counts = format_args!("{came} lost {lost} strays {strays} again {again}");
     match broken {
         None => println!("victim: {counts} canaries ok lateness worst {worst}"),
         Some(Broken { at, holds }) => {

@@ -28,7 +28,7 @@ pub(super) struct Bank {
     /// Edge-triggered (ICFGR); else level-sensitive.
     pub edge: u32,
     /// May be delivered: enabled, its group enabled at the distributor, and its vCPU on. A physical one is enabled
-    /// in the physical controller exactly while this is set.
+    /// in the physical controller exactly while this is set, but for what is `muted`.
     pub forwarded: u32,
     /// Made active by a register write, or left active by a vCPU that went off: active in no list register.
     pub held: u32,
@@ -44,6 +44,9 @@ pub(super) struct Bank {
     pub driven: u32,
     /// None of these may take the fast path: somebody else may have ended what is in flight.
     pub wary: bool,
+    /// Somebody did: disabled in the physical controller until the guest ends it, so that it comes once more and not as often as
+    /// somebody likes. Its list register asks for maintenance then, as nothing physical ends with it.
+    pub muted: u32,
     /// An emulated device's SPI that is in a list register, or active outside of one.
     pub loaded: u32,
     /// IPRIORITYR, cut to the implemented bits.
@@ -65,7 +68,7 @@ impl Bank {
     pub fn image(&self, intid: u32) -> u64 {
         let bit = 1 << (intid % 32);
         let kind = match () {
-            () if self.physical & bit != 0 => Kind::Physical,
+            () if self.physical & !self.muted & bit != 0 => Kind::Physical,
             () if intid < 16 => Kind::Plain,
             () => Kind::Notified,
         };

@@ -86,7 +86,8 @@ impl Vgic {
             Word::Shared(_) => bank.loaded,
         };
         let physical = mask & bank.physical;
-        mask & software | if physical == 0 { 0 } else { ctx.hw.read(word, Bits::Active) & physical }
+        mask & (software | bank.muted)
+            | if physical == 0 { 0 } else { ctx.hw.read(word, Bits::Active) & physical }
     }
 
     /// Stores the ready images of these interrupts where the lock-free paths read them.
@@ -221,6 +222,7 @@ impl Vgic {
             ctx.hw.clear(word, Bits::Pending, flying);
         }
         let dropped = self.withdraw(word, flying | software, ctx);
+        self.unmute(word, dropped, ctx.hw);
         if dropped & physical != 0 {
             ctx.hw.clear(word, Bits::Active, dropped & physical);
         }
@@ -235,9 +237,7 @@ impl Vgic {
             self.shared.clear_pending(vcpu, software);
         }
         self.publish(word, mask, ctx.hw);
-        if flying & forwarded != 0 {
-            ctx.hw.set(word, Bits::Enable, flying & forwarded);
-        }
+        self.enable(word, flying & forwarded, ctx.hw);
         self.nudge_owners(word, dropped & software);
     }
 
@@ -290,10 +290,9 @@ impl Vgic {
             ctx.hw.set(word, Bits::Active, physical);
         }
         self.publish(word, mask, ctx.hw);
+        self.unmute(word, pending, ctx.hw);
         self.give_back(word, pending, false, ctx.hw);
-        if frozen != 0 {
-            ctx.hw.set(word, Bits::Enable, frozen);
-        }
+        self.enable(word, frozen, ctx.hw);
         // ICC_DIR must trap from now on.
         self.nudged |= self.holders(word);
     }
@@ -329,6 +328,24 @@ impl Vgic {
         if physical != 0 {
             ctx.hw.clear(word, Bits::Active, physical);
         }
+        self.unmute(word, ended, ctx.hw);
         self.nudge_owners(word, ended & software);
+    }
+
+    /// Enables these in the physical controller, but for what is muted.
+    pub(super) fn enable<H: Hw>(&self, word: Word, mask: u32, hw: &mut H) {
+        let mask = mask & !self.bank(word).map_or(0, |bank| bank.muted);
+        if mask != 0 {
+            hw.set(word, Bits::Enable, mask);
+        }
+    }
+
+    /// These are in flight no more: as far as they were muted they may come again.
+    pub(super) fn unmute<H: Hw>(&mut self, word: Word, mask: u32, hw: &mut H) {
+        let Some(bank) = self.bank_mut(word) else { return };
+        let muted = bank.muted & mask;
+        bank.muted &= !mask;
+        let forwarded = muted & bank.forwarded;
+        self.enable(word, forwarded, hw);
     }
 }

@@ -38,13 +38,12 @@ impl Vgic {
             }
             self.publish(word, off, ctx.hw);
             let pending = self.withdraw(word, off, ctx);
+            self.unmute(word, pending, ctx.hw);
             self.give_back(word, pending, true, ctx.hw);
         }
         if on != 0 {
             self.publish(word, on, ctx.hw);
-            if on & physical != 0 {
-                ctx.hw.set(word, Bits::Enable, on & physical);
-            }
+            self.enable(word, on & physical, ctx.hw);
             self.nudge_owners(word, on & software);
         }
     }

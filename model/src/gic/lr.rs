@@ -43,6 +43,11 @@ pub fn image(intid: u32, priority: u8, group1: bool, kind: Kind) -> u64 {
     PENDING | kind | u64::from(group1) << 60 | u64::from(priority) << PRIORITY_SHIFT | intid
 }
 
+/// The image of a physical interrupt as one that is software's from now on, with maintenance at its end.
+pub(super) fn untied(image: u64) -> u64 {
+    image & !(HW | 0x3ff << PHYSICAL_SHIFT) | EOI
+}
+
 /// The virtual INTID of an image.
 #[must_use]
 pub fn intid(image: u64) -> u32 {

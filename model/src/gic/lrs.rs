@@ -81,6 +81,7 @@ impl Vgic {
             if again != 0 {
                 ctx.hw.set(word, Bits::Pending, again);
             }
+            self.mute(word, bit, ctx);
         } else if !deliver {
             self.give_back(word, bit, true, ctx.hw);
         } else if let Some(cpu) = self.cpus.get_mut(ctx.vcpu) {
@@ -100,6 +101,29 @@ impl Vgic {
         waits || (state.pending | state.active) & bit != 0
     }
 
+    /// Keeps an interrupt from coming again, as often as somebody ends it, until the guest has ended it. One that is on another
+    /// core, to which it went before its route was changed, keeps this one's guest from nothing.
+    fn mute<H: Hw, L: ListRegisters>(&mut self, word: Word, bit: u32, ctx: &mut Ctx<H, L>) {
+        let Word::Shared(index) = word else { return };
+        let here = self.cpus.get(ctx.vcpu);
+        let mut found =
+            here.is_some_and(|cpu| (cpu.waiting.word(index) | cpu.spilled.word(index)) & bit != 0);
+        for index in 0..ctx.lrs.count() {
+            let image = ctx.lrs.read(index);
+            if lr::is_valid(image)
+                && word_of(ctx.vcpu, lr::intid(image)) == word
+                && 1 << (lr::intid(image) % 32) == bit
+            {
+                ctx.lrs.write(index, lr::untied(image));
+                found = true;
+            }
+        }
+        if found && let Some(bank) = self.bank_mut(word) {
+            bank.muted |= bit;
+            ctx.hw.clear(word, Bits::Enable, bit);
+        }
+    }
+
     /// Takes in what the guest ended: emulated devices' interrupts, and active ones that are outside.
     pub(super) fn fold<H: Hw, L: ListRegisters>(&mut self, ctx: &mut Ctx<H, L>) {
         for index in bits(ctx.lrs.ended()) {
@@ -109,7 +133,11 @@ impl Vgic {
                 // The same SGI again, of another source or held back, waited for this end.
                 self.nudge(ctx.vcpu);
             }
-            self.ended(lr::intid(image));
+            let (intid, word) = (lr::intid(image), word_of(ctx.vcpu, lr::intid(image)));
+            if self.bank(word).is_some_and(|bank| bank.muted & 1 << (intid % 32) != 0) {
+                ctx.hw.clear(word, Bits::Active, 1 << (intid % 32));
+            }
+            self.ended(intid, ctx.hw);
         }
         // Ends come in the order of preemption, so the most urgent active interrupt is the one that ended.
         let spilled = self.cpus.get(ctx.vcpu).is_some_and(|cpu| !cpu.spilled.is_empty());
@@ -123,13 +151,14 @@ impl Vgic {
             if self.bank(word).is_some_and(|bank| bank.physical & 1 << (intid % 32) != 0) {
                 ctx.hw.clear(word, Bits::Active, 1 << (intid % 32));
             }
-            self.ended(intid);
+            self.ended(intid, ctx.hw);
         }
     }
 
     /// An interrupt is no longer active. One of an emulated device may be pending again at once.
-    fn ended(&mut self, intid: u32) {
+    fn ended<H: Hw>(&mut self, intid: u32, hw: &mut H) {
         let bit = 1 << (intid % 32);
+        self.unmute(Word::Shared(intid as usize / 32), bit, hw);
         let Some(bank) = self.bank_mut(Word::Shared(intid as usize / 32)) else { return };
         bank.loaded &= !bit;
         bank.taken &= !bit;

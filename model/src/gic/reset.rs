@@ -75,6 +75,7 @@ impl Vgic {
         if pending {
             self.give_back(word, bit, !active, hw);
         }
+        self.unmute(word, bit, hw);
         self.publish(word, bit, hw);
     }
 

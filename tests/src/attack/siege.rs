@@ -327,7 +327,7 @@ fn ends(outcome: &Outcome) -> Vec<String> {
     let lines = outcome.lines("victim");
     let reports = || lines.iter().filter(|line| line.starts_with("victim: report "));
     check(reports().count() >= 4, "the victim reported throughout");
-    let good = |line: &&str| line.contains(" lost 0 strays 0 canaries ok ");
+    let good = |line: &&str| line.contains(" lost 0 strays 0 again 0 canaries ok ");
     check(reports().all(good), "no report of the victim tells of anything");
     check(lines.contains(&"victim: end whole"), "the victim's last words");
     for name in ["attacker", "victim"] {

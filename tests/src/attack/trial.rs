@@ -77,8 +77,6 @@ const PCI: Table =
     Table { name: "pci", plan: "tests/system/pci.dtso", changes: &[], held: "ok", escaped: "FAILED" };
 /// How long a partition takes to be off after its guest's last line.
 const END: Duration = Duration::from_secs(2);
-const DEVICE: &str = "devices = \"/pl031@9010000\";";
-const VICTIM: &str = "kernel = \"victim\";";
 
 impl Table {
     fn of(scene: Scene) -> Option<(&'static Table, &'static str)> {
@@ -114,9 +112,6 @@ impl Table {
     fn bundle(&self, on: On, rows: &str, changes: &[(&str, &str)], folder: &Path) -> PathBuf {
         let path = on.plan(self.plan);
         let mut text = std::fs::read_to_string(&path).expect("the plan");
-        if self.plan == ATTACKER.plan {
-            text = text.replacen(DEVICE, "", 1).replacen(VICTIM, &format!("{VICTIM}\n{DEVICE}"), 1);
-        }
         for (from, to) in on.changes(&path).iter().chain(changes).chain(self.changes) {
             assert!(text.contains(from), "{} has no {from}", self.plan);
             text = text.replace(from, &to.replace('%', rows));

@@ -7,6 +7,7 @@ mod dma;
 mod edges;
 mod el0;
 mod endless;
+mod ends;
 mod forms;
 mod gicd;
 mod gicr;
@@ -39,6 +40,7 @@ pub const SURFACES: &[Surface] = &[
     Surface { name: "gicd", rows: gicd::ROWS },
     Surface { name: "gicr", rows: gicr::ROWS },
     Surface { name: "sgi", rows: sgi::ROWS },
+    Surface { name: "ends", rows: ends::ROWS },
     Surface { name: "timers", rows: timers::ROWS },
     Surface { name: "debug", rows: debug::ROWS },
     Surface { name: "loops", rows: loops::ROWS },

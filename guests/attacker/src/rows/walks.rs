@@ -103,7 +103,7 @@ fn shared_console(_: &Env) -> Outcome {
 fn device(env: &Env) -> Outcome {
     let mut at = None;
     machine::each_region(&env.machine.tree, &mut |node, base, _| {
-        if ["arm,pl031", "brcm,bcm2835-system-timer"].iter().any(|name| machine::is(node, name)) {
+        if ["arm,pl061", "brcm,bcm2711-gpio"].iter().any(|name| machine::is(node, name)) {
             at = Some(base);
         }
     });

@@ -84,7 +84,7 @@ trait Controller {
     fn set_signalling(&self, on: bool);
     fn set_mask(&self, mask: u8);
     fn set_binary_point(&self, point: u8);
-    fn forget_active(&self);
+    fn set_active(&self, priorities: u32);
 }
 
 /// The distributor; 0 until [`init`].
@@ -217,5 +217,11 @@ pub fn set_binary_point(point: u8) {
 
 /// Forgets the priorities of interrupts that were never ended.
 pub fn forget_active() {
-    controller().forget_active();
+    controller().set_active(0);
+}
+
+/// Has the CPU interface believe that an interrupt of priority 0x80 is active, so that [`end`] of any number has a priority to
+/// drop: bit 16 of 32 levels, or of 16 (IHI 0069, 4.8.6).
+pub fn forge_active() {
+    controller().set_active(1 << 16 | 1 << 8);
 }

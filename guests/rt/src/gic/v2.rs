@@ -138,7 +138,7 @@ impl Controller for Gicv2 {
         write32(gicc() + BPR, u32::from(point));
     }
 
-    fn forget_active(&self) {
-        write32(gicc() + APR0, 0);
+    fn set_active(&self, priorities: u32) {
+        write32(gicc() + APR0, priorities);
     }
 }

@@ -113,8 +113,8 @@ impl Controller for Gicv3 {
         write!("S3_0_C12_C12_3", u64::from(point)); // ICC_BPR1_EL1
     }
 
-    fn forget_active(&self) {
-        write!("S3_0_C12_C9_0", 0); // ICC_AP1R0_EL1 (IHI 0069, 12.2.6)
+    fn set_active(&self, priorities: u32) {
+        write!("S3_0_C12_C9_0", u64::from(priorities)); // ICC_AP1R0_EL1 (IHI 0069, 12.2.6)
     }
 }
 

@@ -279,9 +279,12 @@ pub fn nothing_to_take() -> bool {
     true
 }
 
-/// An SPI that is ours and quiet: that of the RTC, or of a timer that nobody set, if the tree has one.
+/// Devices that raise nothing by themselves: RTC, pins, a timer that nobody set.
+const QUIET: [&str; 4] = ["arm,pl031", "brcm,bcm2835-system-timer", "arm,pl061", "brcm,bcm2711-gpio"];
+
+/// An SPI that is ours and quiet, if the tree has one.
 pub fn own_spi(machine: &Machine) -> Option<u32> {
-    let device = machine.tree.find_compatible(&["arm,pl031", "brcm,bcm2835-system-timer"])?;
+    let device = machine.tree.find_compatible(&QUIET)?;
     machine::interrupt(&device, 0)
 }
 

@@ -62,6 +62,19 @@ impl World {
         Self::made(&Config { version, vcpus, ppis: PPIS, spis: &SPIS, path: Path::Direct, ..GOOD }, 4)
     }
 
+    /// A partition beside one whose guest can end any SPI that is active.
+    pub fn wary(version: Version, vcpus: usize, lrs: usize) -> Self {
+        let tdir = version == Version::V3;
+        Self::made(&Config { version, vcpus, ppis: PPIS, tdir, spis: &SPIS, path: Path::Wary, ..GOOD }, lrs)
+    }
+
+    /// Somebody else ends an interrupt that is active here.
+    pub fn foreign_end(&mut self, intid: u32) {
+        let mut machine = self.machine.borrow_mut();
+        machine.foreign = true;
+        machine.line(0, intid).active = false;
+    }
+
     fn made(config: &Config, lrs: usize) -> Self {
         let Config { vcpus, ppis, spis, .. } = *config;
         let banked = config.version == Version::V2;

@@ -13,6 +13,7 @@ mod random;
 mod registers;
 mod sgi;
 mod sources;
+mod wary;
 mod written;
 
 use super::testing::fake;
