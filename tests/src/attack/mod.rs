@@ -5,6 +5,7 @@ mod exceptions;
 mod qmp;
 mod removals;
 mod siege;
+mod starved;
 mod streams;
 mod trial;
 

@@ -11,6 +11,7 @@ use tempfile::TempDir;
 use super::console;
 use super::exceptions::{Exceptions, Listener};
 use super::qmp::Monitor;
+use super::starved::Starved;
 use crate::{Machine, On, Outcome, Target, build, lines_of};
 
 /// The plan of the siege.
@@ -177,8 +178,8 @@ pub struct Conditions<'a> {
     pub bootargs: Option<&'a str>,
     /// Also by the counter plugin, which takes its time.
     pub counted: bool,
-    /// The attacker's cores only run while the victim's does not: whatever they are in the midst of at EL2 they do not leave
-    /// while the victim's has anything to do.
+    /// Half of the time the attacker's cores run only while the victim's has nothing to do: whatever they are in the midst of at
+    /// EL2, they do not leave it before.
     pub starved: bool,
 }
 
@@ -213,9 +214,7 @@ pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
     spans.push((places.hypervisor, build::constant_part()));
     machine.wait_for("[victim] victim: report 1 ");
     let mut monitor = Monitor::connect(folder.path());
-    if starved {
-        starve(&monitor.threads());
-    }
+    let starved = starved.then(|| Starved::new(&monitor.threads(), VICTIM));
     let first = monitor.memory(&spans);
     machine.wait_for("[victim] victim: report 2 ");
     let second = monitor.memory(&spans);
@@ -232,6 +231,7 @@ pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
             break changed;
         }
     };
+    drop(starved);
     machine.end_victim();
     let outcome = machine.end();
 
@@ -269,23 +269,6 @@ pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
         wrong,
         log: outcome.log,
         other_controller,
-    }
-}
-
-/// Puts all cores' threads on one of the computer's, and has all but the victim's run only when that one does not.
-fn starve(threads: &[String]) {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux tells");
-    let allowed = status.lines().find_map(|line| line.strip_prefix("Cpus_allowed_list:")).expect("a list");
-    let core = allowed.trim().split([',', '-']).next().expect("the first");
-    let run = |program: &str, args: &[&str]| {
-        let output = Command::new(program).args(args).output().expect("util-linux is part of every system");
-        assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
-    };
-    for (number, thread) in threads.iter().enumerate() {
-        run("taskset", &["-pc", core, thread]);
-        if number != VICTIM {
-            run("chrt", &["--idle", "-p", "0", thread]);
-        }
     }
 }
 
