@@ -7,6 +7,9 @@ const ONE_CORE: &str = "needs 2 cores";
 /// Why one of cortex-a72 may: it has no pointer authentication and no LSE atomics.
 const A72: &str = "not shown";
 
+/// Why a direct partition may: of the physical CPU interface it has the first page.
+const VIRTUAL_GICV2: &str = "about a virtual CPU interface of a GICv2";
+
 /// All rows ran and passed, but those about the other interrupt controller and those left out for one of `reasons`.
 #[track_caller]
 fn all_passed(on: On, outcome: &Outcome, reasons: &[&str]) {
@@ -43,6 +46,29 @@ fn probe(on: On, plan: &str, cpu: &str, neighbour: bool, reasons: &[&str]) {
     if neighbour {
         neighbour_noticed_nothing(&outcome);
     }
+}
+
+/// Makes the probe's partition direct.
+const DIRECT: (&str, &str) =
+    ("kernel = \"probe\";", "kernel = \"probe\"; interrupt-path = \"direct\"; stop = \"best-effort\";");
+
+fn starts_again(on: On, changes: &[(&str, &str)]) {
+    let changes = [&[("mem=16384", "test=system-reset")], changes].concat();
+    let outcome = Machine::run_changed(on, "tests/system/probe-2.dtso", &changes).to_end();
+    let banners = outcome.lines("probe").iter().filter(|line| line.starts_with("probe: 2 cores")).count();
+    outcome.check(banners == 2, "it started twice");
+    outcome.check(outcome.lines("probe").contains(&"probe: system-reset ok"), "the second start was clean");
+    let starts =
+        outcome.lines("neighbour").iter().filter(|line| line.starts_with("metronome: period")).count();
+    outcome.check(starts == 1, "the neighbour started once");
+    neighbour_noticed_nothing(&outcome);
+}
+
+/// With the physical CPU interface.
+fn direct(on: On, plan: &str, cpu: &str, reasons: &[&str]) {
+    let outcome = Machine::run_changed(on, plan, &[DIRECT]).args(&["--cpu", cpu]).limit(400).to_end();
+    all_passed(on, &outcome, reasons);
+    neighbour_noticed_nothing(&outcome);
 }
 
 fn left_nothing(on: On, cpu: &str) {
@@ -82,6 +108,14 @@ system_tests! {
         probe(on, "tests/system/probe-4.dtso", "max", false, &[]);
     }
 
+    fn two_direct_cores_of_cortex_a72(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        direct(on, "tests/system/probe-2.dtso", "cortex-a72", &[A72, VIRTUAL_GICV2]);
+    }
+
+    fn one_direct_core_of_max(on) [virt_gicv3: run, virt_gicv2: OTHER_CORE, raspi4b: A72_ONLY] {
+        direct(on, "tests/system/probe-1.dtso", "max", &[ONE_CORE]);
+    }
+
     /// A GICv2 with Security Extensions, as firmware at EL3 leaves it: all interrupts in Group 1, and EL2's
     /// view of
     /// the distributor and of the CPU interface is the non-secure one (IHI 0048B, 4.4.1).
@@ -95,15 +129,11 @@ system_tests! {
     /// A reset restarts the caller alone, with clean memory, and its other core stopped; the neighbour ticks
     /// on.
     fn reset(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
-        let changes = [("mem=16384", "test=system-reset")];
-        let outcome = Machine::run_changed(on, "tests/system/probe-2.dtso", &changes).to_end();
-        let banners = outcome.lines("probe").iter().filter(|line| line.starts_with("probe: 2 cores")).count();
-        outcome.check(banners == 2, "it started twice");
-        outcome.check(outcome.lines("probe").contains(&"probe: system-reset ok"), "the second start was clean");
-        let starts =
-            outcome.lines("neighbour").iter().filter(|line| line.starts_with("metronome: period")).count();
-        outcome.check(starts == 1, "the neighbour started once");
-        neighbour_noticed_nothing(&outcome);
+        starts_again(on, &[]);
+    }
+
+    fn reset_of_a_direct_partition(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        starts_again(on, &[DIRECT]);
     }
 
     /// What the first life of a partition writes into its core's registers is not there in the second.

@@ -14,6 +14,8 @@ pub struct Row {
     pub only_here: bool,
     /// The interrupt controller that it is about, if about one of them.
     pub gic: Option<Version>,
+    /// It holds with a GICv2 whose CPU interface is virtual, not with the first page of the physical one.
+    pub virtual_gicv2: bool,
 }
 
 /// Rows of one subject.

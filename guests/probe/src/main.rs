@@ -64,6 +64,7 @@ fn reason(env: &Env, row: &Row) -> Option<&'static str> {
     match row.gic {
         Some(Version::V2) if gic::version() != Version::V2 => Some("about GICv2"),
         Some(Version::V3) if gic::version() != Version::V3 => Some("about GICv3"),
+        _ if row.virtual_gicv2 && !gic::is_whole() => Some("about a virtual CPU interface of a GICv2"),
         _ => (env.native && row.only_here).then_some("not natively"),
     }
 }
@@ -71,12 +72,19 @@ fn reason(env: &Env, row: &Row) -> Option<&'static str> {
 impl Row {
     /// A row that also holds natively.
     pub const fn new(name: &'static str, run: fn(&Env) -> check::Outcome) -> Row {
-        Row { name, run, only_here: false, gic: None }
+        Row { name, run, only_here: false, gic: None, virtual_gicv2: false }
     }
 
     /// A row that holds under Partita only.
     pub const fn here(name: &'static str, run: fn(&Env) -> check::Outcome) -> Row {
-        Row { name, run, only_here: true, gic: None }
+        Row { name, run, only_here: true, gic: None, virtual_gicv2: false }
+    }
+
+    /// With a GICv2 the row is about what a direct partition has not: GICC_DIR, and sources of SGIs and their pending states as the
+    /// guest numbers its cores.
+    pub const fn virtual_gicv2(mut self) -> Row {
+        self.virtual_gicv2 = true;
+        self
     }
 
     /// The row is about a GICv2.

@@ -113,8 +113,9 @@ fn read(at: usize) -> Machine {
     };
     let mut frames = node.reg().expect("the GIC has no reg");
     let gicd = frames.next().expect("the GIC's reg has no distributor");
-    let second = frames.next().expect("the GIC's reg has no second entry").starting_address as u64;
-    let gic = if is_v3 { Gic::V3 { gicr: second } } else { Gic::V2 { gicc: second } };
+    let second = frames.next().expect("the GIC's reg has no second entry");
+    let (base, size) = (second.starting_address as u64, second.size.unwrap_or(0) as u64);
+    let gic = if is_v3 { Gic::V3 { gicr: base } } else { Gic::V2 { gicc: base, size } };
     let timer = tree.find_compatible(&["arm,armv8-timer"]).expect("the tree has no arm,armv8-timer node");
 
     Machine {

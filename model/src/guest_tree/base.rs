@@ -10,6 +10,7 @@ use partita_abi::psci;
 
 use super::Writer;
 use super::node::{self, set, set_cells, set_strings, set_u64s};
+use crate::addr::PAGE;
 use crate::dt::{cell, properties, text, value};
 use crate::gic::DIST_SIZE_V2;
 use crate::plan::{Console, ErrorKind, Gic, PlanError, interface_pages};
@@ -147,11 +148,11 @@ impl<'a> Writer<'a> {
                 let size = REDISTRIBUTOR * self.partition.cpus.len() as u64;
                 (&["arm,gic-v3"], vec![dist.base.0, DISTRIBUTOR, first.base.0, size])
             }
-            // The CPU interface that the guest has here is the virtual one.
-            Gic::V2 { dist, cpu, .. } => (
-                &["arm,gic-400", "arm,cortex-a15-gic"],
-                vec![dist.base.0, DIST_SIZE_V2, cpu.base.0, interface_pages(cpu).size],
-            ),
+            // The CPU interface that the guest has here is the virtual one, or the physical one's first page.
+            Gic::V2 { dist, cpu, .. } => {
+                let size = if self.partition.is_direct() { PAGE } else { interface_pages(cpu).size };
+                (&["arm,gic-400", "arm,cortex-a15-gic"], vec![dist.base.0, DIST_SIZE_V2, cpu.base.0, size])
+            }
         };
         let base = reg.first().copied().unwrap_or_default();
         let mut gic =

@@ -11,18 +11,18 @@ use crate::{ensure, same, skip};
 pub const ROWS: &[Row] = &[
     Row::new("overflow-order", overflow),
     Row::new("overflow-shuffled", shuffled),
-    Row::new("overflow-active", many_active),
-    Row::new("split-eoi", split),
-    Row::new("split-eoi-timer", split_timer),
+    Row::new("overflow-active", many_active).virtual_gicv2(),
+    Row::new("split-eoi", split).virtual_gicv2(),
+    Row::new("split-eoi-timer", split_timer).virtual_gicv2(),
     Row::new("disable-pending", disable_pending),
-    Row::new("clear-pending", clear_pending),
+    Row::new("clear-pending", clear_pending).virtual_gicv2(),
     Row::new("change-priority", change_priority),
     Row::new("pending-while-active", pending_while_active),
     Row::new("clear-active", clear_active),
     Row::new("set-active", set_active),
     Row::new("spi-disable-pending", spi_disable_pending),
-    Row::new("spi-split-eoi", spi_split),
-    Row::new("group-off", group_off),
+    Row::new("spi-split-eoi", spi_split).virtual_gicv2(),
+    Row::new("group-off", group_off).virtual_gicv2(),
 ];
 
 const SELF: u16 = 1;
@@ -271,7 +271,7 @@ fn clear_active(env: &Env) -> Outcome {
         taken(intid, "interrupt after ICACTIVER")?;
         timer::stop_virtual();
         gic::end(intid);
-        gic::deactivate(intid);
+        irq::set_bit(CLEAR_ACTIVE, intid);
     }
     Ok(())
 }

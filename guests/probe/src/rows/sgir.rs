@@ -11,12 +11,12 @@ use crate::irq::{self, CLEAR_SGI, SET_ACTIVE, SET_SGI, count, count_from, total}
 use crate::{cores, ensure, same, skip};
 
 pub const ROWS: &[Row] = &[
-    Row::new("sgir-filters", filters).v2(),
+    Row::new("sgir-filters", filters).v2().virtual_gicv2(),
     Row::new("sgir-nobody", nobody).v2(),
-    Row::new("sgir-sources", sources).v2(),
-    Row::new("sgir-sources-by-hand", sources_by_hand).v2(),
-    Row::new("sgir-set-and-clear", set_and_clear).v2(),
-    Row::new("sgir-storm", storm).v2(),
+    Row::new("sgir-sources", sources).v2().virtual_gicv2(),
+    Row::new("sgir-sources-by-hand", sources_by_hand).v2().virtual_gicv2(),
+    Row::new("sgir-set-and-clear", set_and_clear).v2().virtual_gicv2(),
+    Row::new("sgir-storm", storm).v2().virtual_gicv2(),
 ];
 
 /// GICD_SGIR (IHI 0048, 4.3.15).

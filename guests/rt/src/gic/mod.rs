@@ -4,7 +4,7 @@
 mod v2;
 mod v3;
 
-use core::sync::atomic::{AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::{Machine, cpu};
 
@@ -30,8 +30,10 @@ pub enum Version {
 pub enum Gic {
     /// CPU interface of whichever core asks.
     V2 {
-        /// First address of both pages.
+        /// First address of its pages.
         gicc: u64,
+        /// Bytes of it: one page, or both.
+        size: u64,
     },
     /// Redistributors; the CPU interface is in system registers.
     V3 {
@@ -91,6 +93,8 @@ trait Controller {
 static GICD: AtomicUsize = AtomicUsize::new(0);
 /// A GICv2's CPU interface, or 0.
 static GICC: AtomicUsize = AtomicUsize::new(0);
+/// It has one page.
+static HALF: AtomicBool = AtomicBool::new(false);
 /// A GICv3's first redistributor, or 0.
 static GICR: AtomicUsize = AtomicUsize::new(0);
 
@@ -116,6 +120,12 @@ pub fn gicc() -> u64 {
     GICC.load(Ordering::Relaxed) as u64
 }
 
+/// Whether the CPU interface is all that the architecture has. Of a direct partition's GICv2 the second page is not there, which has
+/// GICC_DIR, nor are CPENDSGIR and SPENDSGIR, whose sources are the controller's.
+pub fn is_whole() -> bool {
+    !HALF.load(Ordering::Relaxed)
+}
+
 /// A GICv3's first redistributor.
 pub fn gicr() -> u64 {
     GICR.load(Ordering::Relaxed) as u64
@@ -125,7 +135,10 @@ pub fn gicr() -> u64 {
 pub fn init(machine: &Machine) {
     GICD.store(machine.gicd as usize, Ordering::Relaxed);
     match machine.gic {
-        Gic::V2 { gicc } => GICC.store(gicc as usize, Ordering::Relaxed),
+        Gic::V2 { gicc, size } => {
+            GICC.store(gicc as usize, Ordering::Relaxed);
+            HALF.store(size < 0x2000, Ordering::Relaxed);
+        }
         Gic::V3 { gicr } => GICR.store(gicr as usize, Ordering::Relaxed),
     }
     controller().init(machine.cores.len());
