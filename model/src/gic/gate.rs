@@ -31,6 +31,7 @@ impl Vgic {
         let Some(bank) = self.bank_mut(word) else { return };
         let (off, on) = (bank.forwarded & !wanted, wanted & !bank.forwarded);
         let (physical, software) = (bank.physical, bank.software);
+        let enabled = on & physical & !bank.muted;
         bank.forwarded = wanted;
         if off != 0 {
             if off & physical != 0 {
@@ -43,7 +44,9 @@ impl Vgic {
         }
         if on != 0 {
             self.publish(word, on, ctx.hw);
-            self.enable(word, on & physical, ctx.hw);
+            if enabled != 0 {
+                ctx.hw.set(word, Bits::Enable, enabled);
+            }
             self.nudge_owners(word, on & software);
         }
     }
