@@ -23,6 +23,7 @@ use crate::muster::Stayed;
 use crate::partition::Partition;
 use crate::prepare::{self, Machine};
 use crate::status::{self, Status};
+use crate::timeline::{self, Phase};
 use crate::{
     audit, board, cache, console, early, gic, heap, kinds, muster, pci, power, print, relocate, smmu, uart,
     weaken,
@@ -44,6 +45,7 @@ extern "C" fn boot_main(
     moved: u64,
 ) -> ! {
     layout::set_image(Pa(image));
+    timeline::done(Phase::Firmware);
     heap::init();
     print::init();
     let outcome = {
@@ -132,7 +134,9 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     let start = prepare::bundle_address(span) as *const u8;
     // SAFETY: mapped just now; the bundle lies in memory that the plan keeps from partitions.
     let bytes: &'static [u8] = unsafe { core::slice::from_raw_parts(start, span.size as usize) };
+    timeline::done(Phase::Tree);
     let bundle = Bundle::parse(bytes)?;
+    timeline::done(Phase::Bundle);
 
     let occupied = [
         Reserved::movable(layout::image(), Movable::Hypervisor),
@@ -143,6 +147,7 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     if overlay.is_some() {
         bundle.check(OVERLAY)?;
     }
+    timeline::done(Phase::Digests);
     let inputs = Inputs { tree: blob, overlay, files: &bundle, ram: &[], occupied: &occupied };
     let Planned { plan, tree: merged } = Plan::new(&inputs)?;
     // The overlay may say otherwise than firmware. What counts is what every core will map.
@@ -153,6 +158,7 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     }
     // Before anything is moved or filled: what firmware left to do DMA does no more of it.
     pci::silence(&plan, tables);
+    timeline::done(Phase::Plan);
     if relocate::is_needed(&plan.moves) {
         if moved {
             return Err("the plan wants the hypervisor or the bundle moved again; this is a defect".into());
@@ -165,6 +171,7 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     for name in bundle.names().filter(|name| *name != OVERLAY && is_used(&plan, name)) {
         bundle.check(name)?;
     }
+    timeline::done(Phase::Digests);
     announce(&plan);
     let cores = prepare_all(&plan, &merged, &bundle, span, tables, uart.as_ref())?;
     start_all(&plan, cores, tables, is_verbose(&firmware))
@@ -252,7 +259,9 @@ fn prepare_all(
             cores.push((index, prepare::core(partition, arena, vcpu, plan, &machine)));
         }
     }
+    timeline::done(Phase::Tables);
     audit::at_boot(plan, &cores)?;
+    timeline::done(Phase::Audit);
     Ok(cores)
 }
 
@@ -336,7 +345,11 @@ fn start_all(
     if own.is_some() {
         kinds::report(Kind::of_this_core());
     }
+    timeline::done(Phase::Cores);
     kinds::announce(&plan.board.cpus, verbose);
+    if verbose {
+        timeline::show();
+    }
     console::start();
     smmu::start();
     if plan.uart_owner().is_some() {

@@ -8,12 +8,12 @@ use crate::audit::{self, Verdict};
 use crate::core::Core;
 use crate::partition::State;
 use crate::status;
-use crate::{cache, console, pci, power, smmu};
+use crate::{cache, clock, console, pci, power, smmu};
 
 /// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
 /// partition is in the guest.
 pub fn load(core: &mut Core) {
-    let partition = core.partition;
+    let (partition, start) = (core.partition, clock::now());
     let first = partition.lock(core.vcpu).loads == 0;
     // Before the first time all of them were looked at.
     if !first && audit::of_partition(core) == Verdict::Broken {
@@ -43,6 +43,9 @@ pub fn load(core: &mut Core) {
     state.loads += 1;
     // Only a core that runs the partition could have stopped it, and none does.
     let _ = partition.life().run();
+    if first {
+        partition.status.loaded.done(start);
+    }
 }
 
 /// Ends the partition, at the word of one of its own cores: the others are kicked out of the guest, this one leaves.

@@ -34,6 +34,7 @@ mod relocate;
 mod smmu;
 mod status;
 mod sysreg;
+mod timeline;
 mod trap;
 mod traps;
 mod uart;

@@ -10,6 +10,7 @@ use partita_model::lifecycle::{Lifecycle, State, Summary};
 use spin::Once;
 
 use crate::gic::{self, Seat};
+use crate::timeline::Loaded;
 
 /// One partition's status.
 #[derive(Debug)]
@@ -22,6 +23,8 @@ pub struct Status {
     pub exits: Vec<Exits>,
     /// Of a direct partition: whether each virtual CPU is in its guest, where a kick would be the guest's own SGI.
     doors: Vec<Door>,
+    /// Its first load.
+    pub loaded: Loaded,
     /// Accesses of its devices that an SMMU refused. Other partitions' cores may count here.
     dma: AtomicU64,
 }
@@ -37,6 +40,7 @@ impl Status {
             life,
             exits: (0..vcpus).map(|_| Exits::new()).collect(),
             doors: (0..if direct { vcpus } else { 0 }).map(|_| Door::default()).collect(),
+            loaded: Loaded::default(),
             dma: AtomicU64::new(0),
         }
     }
@@ -138,6 +142,7 @@ pub fn summarize() {
         }
         let (state, cause) = status.life.get();
         let dma = status.dma.load(Ordering::Relaxed);
+        status.loaded.show(&status.name);
         log::info!("{}", Summary { name: &status.name, state, cause, exits, dma });
     }
 }

@@ -5,6 +5,7 @@ use partita_tests::Test;
 mod attack;
 mod audit;
 mod bad;
+mod boot;
 mod card;
 mod console;
 mod cores;
@@ -32,6 +33,7 @@ const TABLE: &[&[Test]] = &[
     attack::TESTS,
     audit::TESTS,
     bad::TESTS,
+    boot::TESTS,
     card::TESTS,
     console::TESTS,
     cores::TESTS,

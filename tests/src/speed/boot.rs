@@ -9,7 +9,7 @@ use object::{Endianness, Object, ObjectSymbol};
 use super::counts::{Count, Counter};
 use super::{CPU, Figures, ICOUNT, PLAN, Path};
 use crate::xen::{CODE, Guest, Xen};
-use crate::{Machine, On, build_image, native_image};
+use crate::{Machine, On, Outcome, build_image, native_image};
 
 /// Bytes of the guest, all of which a hypervisor has to load.
 const SIZE: usize = 7 << 10;
@@ -63,6 +63,14 @@ pub fn boot(on: On, path: Path) -> Figures {
         row("reset-to-entry", count.el2 + count.other - count.apart),
         row("reset-to-entry-digests", count.apart),
     ])
+}
+
+/// The same boot, with these words in the firmware's bootargs.
+pub fn boot_told(on: On, bootargs: &str) -> Outcome {
+    Machine::run_changed(on, PLAN, &[("kernel = \"bench\"", "kernel = \"first\"")])
+        .image("first", &guest())
+        .args(&["--cpu", CPU, "--icount", "--", "-append", bootargs])
+        .to_end()
 }
 
 /// As the only guest of Xen.

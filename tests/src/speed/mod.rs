@@ -15,7 +15,7 @@ mod xen;
 use std::collections::BTreeMap;
 
 pub use all::measure;
-pub use boot::{boot, boot_alone, boot_xen};
+pub use boot::{boot, boot_alone, boot_told, boot_xen};
 pub use chart::chart;
 pub use exits::{Turns, alone, guarded, partition, turns};
 pub use image::image;
