@@ -295,35 +295,44 @@ fn start_all(
     verbose: bool,
 ) -> Result<&'static mut Core, Refusal> {
     let here = MPIDR_EL1.get() & plan::MPIDR_AFFINITY;
-    let owned = cores.iter().map(|(index, core)| Secondary {
-        mpidr: plan.board.cpus[*index].mpidr,
-        ttbr: core.stage1.root().0,
-        stack: layout::STACK_TOP as u64,
-        core: core::ptr::from_ref::<Core>(core) as u64,
-    });
-    let spare: Vec<(&plan::Cpu, &'static Stayed)> = (plan.board.cpus.iter())
+    let spare: Vec<&plan::Cpu> = (plan.board.cpus.iter())
         .filter(|cpu| cpu.owner.is_none() && cpu.mpidr != here)
         .filter(|cpu| matches!(cpu.enable, CpuEnable::SpinTable(_)))
-        .map(|cpu| (cpu, &*Box::leak(Box::new(Stayed::new()))))
         .collect();
-    let unowned = spare.iter().map(|(cpu, stayed)| Secondary {
-        mpidr: cpu.mpidr,
-        ttbr: 0,
-        stack: layout::pa_of(stayed.word()).0,
-        core: 0,
+    let size = (cores.len() + spare.len()) * size_of::<Secondary>() + (spare.len() + 1) * size_of::<Stayed>();
+    let (table, stayed) = Arena::fill(size, |_| {
+        // First, as it may want the arena's first bytes for its alignment.
+        let stayed: &'static [Stayed] = spare.iter().map(|_| Stayed::new()).collect::<Vec<_>>().leak();
+        let owned = cores.iter().map(|(index, core)| Secondary {
+            mpidr: plan.board.cpus[*index].mpidr,
+            ttbr: core.stage1.root().0,
+            stack: layout::STACK_TOP as u64,
+            core: core::ptr::from_ref::<Core>(core) as u64,
+        });
+        let unowned = spare.iter().zip(stayed).map(|(cpu, stayed)| Secondary {
+            mpidr: cpu.mpidr,
+            ttbr: 0,
+            stack: layout::pa_of(stayed.word()).0,
+            core: 0,
+        });
+        let mut table = Vec::with_capacity(cores.len() + spare.len());
+        table.extend(owned.chain(unowned));
+        (&*table.leak(), stayed)
     });
-    let table: &'static [Secondary] = owned.chain(unowned).collect::<Vec<_>>().leak();
     SECONDARIES[0].store(layout::pa_of(table.as_ptr() as usize).0, Ordering::Relaxed);
     SECONDARIES[1].store(table.len() as u64, Ordering::Relaxed);
-    // Secondaries read this, the tables and their blocks with caches off or by table walks: all of it is in the image.
-    // Between its data and the boot stack lie boot.S's tables and a guard page, which are not mapped any more: DC CIVAC
-    // there would fault (DDI 0487, "Faults and cache maintenance instructions"). The tables are read by walks only.
-    let stack = layout::boot_guard() + PAGE;
-    cache::flush(layout::IMAGE, layout::data_end() - layout::IMAGE);
-    cache::flush(stack, layout::image_end() - stack);
+    let others = cores.iter().filter(|(index, _)| plan.board.cpus[*index].mpidr != here).count();
+    let streams = plan.partitions.iter().any(|partition| !partition.streams.is_empty());
+    if others + spare.len() != 0 || streams {
+        // Secondaries read their blocks and tables with caches off, and an SMMU may walk stage 2 beside the caches. What
+        // nobody writes to is in memory since the boot loader put it there.
+        cache::flush(layout::rodata_end(), layout::data_end() - layout::rodata_end());
+        let [kept, _] = heap::used();
+        cache::flush(kept.start, kept.len());
+    }
     let silent =
         |cpu: &plan::Cpu| alloc::format!("{}: firmware started this core, but it did not come", cpu.path);
-    for (cpu, stayed) in spare {
+    for (cpu, stayed) in spare.into_iter().zip(stayed) {
         start_core(cpu, tables)?;
         if !stayed.wait() {
             return Err(silent(cpu).into());

@@ -29,8 +29,14 @@ pub fn invalidate_instructions() {
     unsafe { asm!("dsb ish", "ic ialluis", "dsb ish", "isb", options(nostack, preserves_flags)) };
 }
 
-/// Fills a range with zeroes, by DC ZVA where it is permitted, and flushes it.
+/// Fills a range with zeroes and flushes it.
 pub fn clear(start: usize, size: usize) {
+    zero(start, size);
+    flush(start, size);
+}
+
+/// Fills a range with zeroes, by DC ZVA where it is permitted.
+pub fn zero(start: usize, size: usize) {
     let dczid = mrs!("dczid_el0");
     let block = 4usize << (dczid & 0xf);
     if dczid & 0x10 != 0 || (start | size) & (block - 1) != 0 {
@@ -44,5 +50,4 @@ pub fn clear(start: usize, size: usize) {
             at += block;
         }
     }
-    flush(start, size);
 }

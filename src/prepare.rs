@@ -53,7 +53,7 @@ pub struct Heap;
 
 impl Tables for Heap {
     fn alloc(&mut self, pages: usize) -> Option<Pa> {
-        Some(layout::pa_of(heap::pages(pages, pages * PAGE)))
+        Some(layout::pa_of(heap::keep(pages, pages * PAGE)))
     }
 
     fn read(&self, table: Pa, index: usize) -> u64 {

@@ -1,9 +1,9 @@
-//! When each phase of the boot was over, in ticks of the system counter. It is always noted, as that costs a few instructions,
-//! and said where `partita.verbose` stands in the firmware's bootargs.
+//! When each phase of the boot was over, in ticks of the system counter, and what memory it took. It is always noted, as that
+//! costs a few instructions, and said where `partita.verbose` stands in the firmware's bootargs.
 
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::clock;
+use crate::{clock, heap, layout};
 
 /// What the first core does, in order.
 #[derive(Clone, Copy, Debug)]
@@ -47,6 +47,13 @@ pub fn show() {
     for (name, took) in NAMES.iter().zip(&TOOK) {
         log::info!("boot: {name} {} ticks", took.load(Ordering::Relaxed));
     }
+    let [kept, used] = heap::used().map(|range| range.len());
+    let constant = layout::rodata_end() - layout::IMAGE;
+    let data = layout::data_end() - layout::rodata_end();
+    log::info!(
+        "boot: memory: {constant} bytes of code and constants, {data} of data, {kept} of tables, stacks and state; {used} were \
+         needed once"
+    );
 }
 
 /// How a partition was loaded for the first time, by its own core while others load theirs.

@@ -26,7 +26,9 @@ impl Coherence {
 impl Tables for Coherence {
     fn alloc(&mut self, pages: usize) -> Option<Pa> {
         let pages = pages.next_power_of_two();
-        Some(layout::pa_of(heap::pages(pages, pages * PAGE)))
+        let at = heap::pages(pages, pages * PAGE);
+        self.meet(at, pages * PAGE);
+        Some(layout::pa_of(at))
     }
 
     fn read(&self, table: Pa, index: usize) -> u64 {

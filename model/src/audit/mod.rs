@@ -113,8 +113,10 @@ impl<'a> Audit<'a> {
     /// What is first found wrong. The audit is over then.
     pub fn step(&mut self, most: usize, read: impl Fn(usize) -> u64) -> Result<(), Fault> {
         let page = self.page();
-        let result = (0..most)
-            .try_for_each(|_| if self.page() == page && page.is_some() { self.entry(&read) } else { Ok(()) });
+        let (mut left, mut result) = (most, Ok(()));
+        while result.is_ok() && left > 0 && page.is_some() && self.page() == page {
+            result = self.entries(&mut left, &read);
+        }
         self.over |= result.is_err();
         result
     }
@@ -130,18 +132,20 @@ impl<'a> Audit<'a> {
         Ok(())
     }
 
-    fn entry(&mut self, read: impl Fn(usize) -> u64) -> Result<(), Fault> {
+    /// Entries of the page up to the first that is valid, which is looked at: most are not. At most `left` are read.
+    fn entries(&mut self, left: &mut usize, read: impl Fn(usize) -> u64) -> Result<(), Fault> {
         let entries = if self.level == self.form.start { self.form.entries } else { ENTRIES };
         let Some((_, next)) = self.path.get_mut(usize::from(self.level)) else { return Ok(()) };
-        let index = *next;
-        if index >= entries {
-            return self.up();
-        }
-        *next += 1;
-        let descriptor = read(index % ENTRIES);
-        if descriptor & VALID == 0 {
-            return Ok(());
-        }
+        // Not into the next page of a root of several tables.
+        let first = *next;
+        let stop = entries.min(first.saturating_add((*left).min(ENTRIES - first % ENTRIES)));
+        let mut rest = (first..stop).map(|index| (index + 1, read(index % ENTRIES)));
+        let found = rest.find(|(_, descriptor)| descriptor & VALID != 0);
+        *next = found.map_or(stop, |(after, _)| after);
+        *left = left.saturating_sub(next.saturating_sub(first));
+        let Some((_, descriptor)) = found else {
+            return if *next >= entries { self.up() } else { Ok(()) };
+        };
         let input = self.input();
         let is_table_or_page = descriptor & TABLE_OR_PAGE != 0;
         match (is_table_or_page, self.level) {

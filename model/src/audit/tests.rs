@@ -97,6 +97,12 @@ fn what_was_built_is_as_planned() {
     // From level 0, and with a root of several tables.
     assert_eq!(case(&[mapping(0x9000_0000_0000, 0x4000_0000, 0, Kind::Memory)]).audit(), Ok(1));
     assert_eq!(case(&[mapping(0x1ff_c000_0000, 0x4000_0000, 0, Kind::Memory)]).audit(), Ok(1));
+    // And behind what it comes back to in the first of them.
+    let both = [
+        mapping(0x4000_0000, 0x20_0000, 0x8020_0000, Kind::Memory),
+        mapping(0x80_4000_0000, 0x4000_0000, 0xc000_0000, Kind::Memory),
+    ];
+    assert_eq!(case(&both).audit(), Ok(2));
 }
 
 #[test]
