@@ -5,7 +5,6 @@ use alloc::boxed::Box;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
-use dtoolkit::Node;
 use tock_registers::interfaces::Readable;
 
 use partita_abi::psci;
@@ -64,7 +63,7 @@ extern "C" fn boot_main(
 /// The word in the firmware's /chosen bootargs by which EL2 says more.
 const VERBOSE: &str = "partita.verbose";
 
-fn is_verbose(firmware: &dtoolkit::model::DeviceTree) -> bool {
+fn is_verbose(firmware: &dt::Tree<'_>) -> bool {
     dt::bootargs(firmware).is_some_and(|words| words.split_whitespace().any(|word| word == VERBOSE))
 }
 
@@ -182,7 +181,7 @@ fn is_used(plan: &Plan, name: &str) -> bool {
 }
 
 /// Where the boot loader put the bundle: /chosen linux,initrd-start and -end.
-fn bundle_span(firmware: &dtoolkit::model::DeviceTree) -> Result<PaSpan, Refusal> {
+fn bundle_span(firmware: &dt::Tree<'_>) -> Result<PaSpan, Refusal> {
     let (start, end) = dt::initrd(firmware).ok_or_else(|| {
         let merged = firmware.root.children().any(|child| child.name() == "partitions");
         let plan = if merged { " (the tree has the plan; the images that it names are in the bundle)" } else { "" };
@@ -228,7 +227,7 @@ fn announce(plan: &Plan) {
 /// Prepares every partition and core. The result has one entry per core that a partition owns.
 fn prepare_all(
     plan: &Plan,
-    merged: &dtoolkit::model::DeviceTree,
+    merged: &dt::Tree<'_>,
     bundle: &Bundle<'static>,
     span: PaSpan,
     tables: &mut Stage1,

@@ -5,10 +5,10 @@ use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::AtomicU64;
 
-use dtoolkit::model::DeviceTree;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
 use partita_model::audit::{Form, Region, join};
 use partita_model::bundle::Bundle;
+use partita_model::dt::Tree;
 use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, Path, REDIST_SIZE, Spi, Vgic};
 use partita_model::plan::{self, ClearMemory, Console, Dtb, InterruptPath, Plan};
 use partita_model::psci::Start;
@@ -71,7 +71,7 @@ impl Tables for Heap {
 pub fn partition(
     plan: &Plan,
     number: usize,
-    tree: &DeviceTree,
+    tree: &Tree<'_>,
     bundle: &Bundle<'static>,
     machine: &Machine,
 ) -> Result<(&'static Partition, Arena), Box<dyn core::error::Error>> {

@@ -1,7 +1,7 @@
 //! A plan, its board and its files, brought together: what every command that takes a PLAN begins with.
 
-use dtoolkit::model::DeviceTree;
 use partita_model::bundle;
+use partita_model::dt::Tree;
 use partita_model::guest_tree;
 use partita_model::plan::{Dtb, Files, Inputs, Plan, PlanError};
 
@@ -69,7 +69,8 @@ impl Session {
         };
         let planned = Plan::new(&inputs).map_err(|error| refused(&source, &files, &error))?;
         let trees = trees(&planned.plan, &planned.tree).map_err(|error| refused(&source, &files, &error))?;
-        Ok(Self { source, board, files, names, plan: planned.plan, trees })
+        let plan = planned.plan;
+        Ok(Self { source, board, files, names, plan, trees })
     }
 
     /// The bundle: the overlay, if the plan is one, and the images.
@@ -81,7 +82,7 @@ impl Session {
     }
 }
 
-fn trees(plan: &Plan, host: &DeviceTree) -> Result<Vec<Option<Vec<u8>>>, PlanError> {
+fn trees(plan: &Plan, host: &Tree<'_>) -> Result<Vec<Option<Vec<u8>>>, PlanError> {
     let partitions = plan.partitions.iter().enumerate();
     let tree = |(index, partition): (usize, &partita_model::plan::Partition)| match partition.dtb {
         Dtb::Generated => guest_tree::write(plan, index, host).map(Some),

@@ -10,9 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use common::{compile, plans_dir};
-use dtoolkit::Node;
-use dtoolkit::fdt::Fdt;
-use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
+use partita_model::dt::{self, Node, Property, Tree};
 
 /// Plans of tests/plans whose mistake is one of form, which the binding has to catch. What only the board or the
 /// images show is not among them.
@@ -104,17 +102,17 @@ fn validate(tools: &Path, plans: &[PathBuf]) -> BTreeMap<String, String> {
 
 /// The overlay's /partitions as the only node of a tree.
 fn partitions_alone(overlay: &[u8]) -> Vec<u8> {
-    let overlay = DeviceTree::from_fdt(&Fdt::new(overlay).expect("dtc writes trees"));
-    let mut tree = DeviceTree::new();
-    for (name, value) in [("compatible", "partita,plan"), ("model", "a plan")] {
-        tree.root.add_property(DeviceTreeProperty::new(name, value).expect("a name"));
+    let overlay = dt::parse(overlay).expect("dtc writes trees");
+    let mut tree = Tree::default();
+    for (name, value) in [("compatible", "partita,plan\0"), ("model", "a plan\0")] {
+        tree.root.add_property(Property::new(name, value.as_bytes()));
     }
     for name in ["#address-cells", "#size-cells"] {
-        tree.root.add_property(DeviceTreeProperty::new(name, 2u32).expect("a name"));
+        tree.root.add_property(Property::new(name, 2u32.to_be_bytes().to_vec()));
     }
     let contents = overlay.root.children().filter_map(|fragment| fragment.child("__overlay__"));
     for partitions in contents.filter_map(|root| root.child("partitions")) {
-        tree.root.add_child(DeviceTreeNode::clone(partitions));
+        tree.root.add_child(Node::clone(partitions));
     }
     tree.to_dtb()
 }

@@ -9,8 +9,8 @@ use partita_model::addr::{Pa, PaSpan, Span};
 use partita_model::dt;
 use partita_model::plan::{Board, Conduit, CpuEnable, Gic, PlanError, Reserved, UartKind, devices};
 
-fn tree(source: &str) -> dtoolkit::model::DeviceTree {
-    dt::parse(&compile_text(source)).unwrap()
+fn tree(source: &str) -> partita_model::dt::Tree<'static> {
+    dt::parse(&compile_text(source)).unwrap().into_owned()
 }
 
 fn board(source: &str) -> Result<Board, PlanError> {

@@ -11,7 +11,7 @@ use partita_model::plan::Board;
 use partita_model::plan::pci::{Bridge, Window, list};
 
 /// A board with a bridge that has these properties.
-fn tree(properties: &str) -> dtoolkit::model::DeviceTree {
+fn tree(properties: &str) -> partita_model::dt::Tree<'static> {
     let source = format!(
         r#"/dts-v1/;
         / {{
@@ -36,7 +36,7 @@ fn tree(properties: &str) -> dtoolkit::model::DeviceTree {
             }};
         }};"#
     );
-    dt::parse(&compile_text(&source)).unwrap()
+    dt::parse(&compile_text(&source)).unwrap().into_owned()
 }
 
 /// The board's only bridge, if it is one.

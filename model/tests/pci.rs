@@ -10,7 +10,7 @@ use partita_model::guest_tree;
 use partita_model::plan::pci::{BridgeOffer, list};
 use partita_model::plan::{Planned, Streams};
 
-fn planned() -> Planned {
+fn planned() -> Planned<'static> {
     plan_on_virt(&compile(&plans_dir().join("good/pci.dtso")), &Images).expect("a good plan")
 }
 

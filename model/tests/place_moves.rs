@@ -137,8 +137,7 @@ fn a_plan_pinned_over_everything_is_good() {
 fn a_boot_loader_s_reservation_of_what_it_loaded_moves_along() {
     let mut tree = dt::parse(virt()).unwrap();
     let [hypervisor, bundle, _] = loaded();
-    let reserve = |at: u64, size| dtoolkit::memreserve::MemoryReservation::new(at, size);
-    tree.memory_reservations = vec![reserve(bundle.span.base.0, 0x1234), reserve(GIB, 0x1000)];
+    tree.reservations = vec![(bundle.span.base.0, 0x1234), (GIB, 0x1000)];
     let board = Board::new(&tree, &[], &[hypervisor, bundle]).unwrap();
     let found: Vec<_> = board.reserved.iter().map(|entry| (entry.span.base.0, entry.movable)).collect();
     let expected =

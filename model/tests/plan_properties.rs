@@ -6,8 +6,7 @@ mod common;
 use std::sync::OnceLock;
 
 use common::{Images, compile, invariants, plan_on_virt, plans_dir, virt};
-use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use dtoolkit::{Node, Property};
+use partita_model::dt::{Node, Property, Tree};
 use partita_model::plan::{Board, Files, Inputs, Plan, devices};
 use partita_model::{dt, guest_tree};
 use proptest::collection::vec;
@@ -127,11 +126,11 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
-fn nodes(node: &mut DeviceTreeNode) -> usize {
+fn nodes(node: &mut Node<'_>) -> usize {
     1 + node.children_mut().map(nodes).sum::<usize>()
 }
 
-fn nth<'a>(node: &'a mut DeviceTreeNode, n: &mut usize) -> Option<&'a mut DeviceTreeNode> {
+fn nth<'a>(node: &'a mut Node<'static>, n: &mut usize) -> Option<&'a mut Node<'static>> {
     if *n == 0 {
         return Some(node);
     }
@@ -140,7 +139,7 @@ fn nth<'a>(node: &'a mut DeviceTreeNode, n: &mut usize) -> Option<&'a mut Device
     children.find_map(|child| nth(child, n))
 }
 
-fn apply(tree: &mut DeviceTree, place: usize, which: usize, change: &Change) {
+fn apply(tree: &mut Tree<'static>, place: usize, which: usize, change: &Change) {
     let count = nodes(&mut tree.root);
     let mut place = place % count;
     let Some(node) = nth(&mut tree.root, &mut place) else { return };
@@ -163,7 +162,7 @@ fn apply(tree: &mut DeviceTree, place: usize, which: usize, change: &Change) {
         Change::Cut(at) => value.truncate(*at),
         Change::Rename(name) => to = name,
     }
-    node.add_property(DeviceTreeProperty::new(to, value).unwrap());
+    node.add_property(Property::new(to.to_owned(), value));
 }
 
 proptest! {

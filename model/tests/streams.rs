@@ -9,7 +9,7 @@ use partita_model::dt::{self, Index};
 use partita_model::plan::{Board, Streams, streams_of};
 use proptest::prelude::*;
 
-fn tree(below: &str) -> dtoolkit::model::DeviceTree {
+fn tree(below: &str) -> partita_model::dt::Tree<'static> {
     let source = format!(
         r#"/dts-v1/;
         / {{
@@ -42,7 +42,7 @@ fn tree(below: &str) -> dtoolkit::model::DeviceTree {
     dtc.stdin.take().unwrap().write_all(source.as_bytes()).unwrap();
     let output = dtc.wait_with_output().unwrap();
     assert!(output.status.success());
-    dt::parse(&output.stdout).unwrap()
+    dt::parse(&output.stdout).unwrap().into_owned()
 }
 
 type Found = Result<Option<Vec<Streams>>, &'static str>;

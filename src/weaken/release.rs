@@ -8,7 +8,7 @@ use partita_model::stage2::Mapping;
 
 /// No guard is removed.
 #[inline(always)]
-pub fn init(_: &dtoolkit::model::DeviceTree) -> Result<(), String> {
+pub fn init(_: &partita_model::dt::Tree<'_>) -> Result<(), String> {
     Ok(())
 }
 

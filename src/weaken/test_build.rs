@@ -19,7 +19,7 @@ use crate::layout::{self, PAGE};
 static WEAKENED: AtomicU8 = AtomicU8::new(0);
 
 /// Removes the guard that the firmware's tree names: `weaken=NAME` in /chosen bootargs.
-pub fn init(firmware: &dtoolkit::model::DeviceTree) -> Result<(), String> {
+pub fn init(firmware: &partita_model::dt::Tree<'_>) -> Result<(), String> {
     log::warn!("a test build, from which guards can be taken away: it protects nobody");
     let words = dt::bootargs(firmware).unwrap_or("");
     let Some(name) = words.split_ascii_whitespace().find_map(|word| word.strip_prefix("weaken=")) else {

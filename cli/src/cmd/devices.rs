@@ -2,9 +2,8 @@
 
 use std::collections::HashMap;
 
-use dtoolkit::fdt::Fdt;
-use dtoolkit::model::DeviceTree;
 use partita_model::addr::PaSpan;
+use partita_model::dt;
 use partita_model::plan::devices::{Offer, list};
 use partita_model::plan::pci::{self, BridgeOffer};
 use partita_model::plan::{Board as PlanBoard, ErrorKind, Smmu};
@@ -22,9 +21,8 @@ use crate::ui::Ui;
 /// Prints the board's devices.
 pub fn devices(args: &Devices, ui: Ui) -> Outcome<()> {
     let board = Board::find(&args.board, None, &Options::default(), ui)?;
-    let fdt = Fdt::new(&board.tree)
+    let tree = dt::parse(&board.tree)
         .map_err(|error| Failure::input(format!("the board's tree is no flattened device tree: {error}")))?;
-    let tree = DeviceTree::from_fdt(&fdt);
     let facts =
         PlanBoard::new(&tree, &board.stated_ram, &[]).map_err(|error| Failure::input(error.to_string()))?;
     let offers = list(&tree, &facts);

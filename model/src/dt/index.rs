@@ -6,8 +6,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-use dtoolkit::model::{DeviceTree, DeviceTreeNode};
+use crate::dt::{Node, Tree};
 
 use super::{Arguments, arguments, cell, cells, compatible, number, okay, text, value};
 use crate::addr::{PA_END, Pa, PaSpan};
@@ -24,7 +23,7 @@ pub struct Entry<'a> {
     /// Its path.
     pub path: String,
     /// The node.
-    pub node: &'a DeviceTreeNode,
+    pub node: &'a Node<'a>,
     /// The number of the node above; none for the root.
     pub parent: Option<usize>,
     /// One past the number of the last node below it.
@@ -74,7 +73,7 @@ pub struct MapEntry {
 impl<'a> Index<'a> {
     /// Reads through a tree.
     #[must_use]
-    pub fn new(tree: &'a DeviceTree) -> Self {
+    pub fn new(tree: &'a Tree<'a>) -> Self {
         let mut index = Self { entries: Vec::new(), paths: BTreeMap::new(), phandles: BTreeMap::new() };
         // Nodes still to visit with their parents, the next one last.
         let mut rest = alloc::vec![(&tree.root, None)];
@@ -123,7 +122,7 @@ impl<'a> Index<'a> {
 
     /// One node.
     #[must_use]
-    pub fn node(&self, number: usize) -> Option<&'a DeviceTreeNode> {
+    pub fn node(&self, number: usize) -> Option<&'a Node<'a>> {
         Some(self.entries.get(number)?.node)
     }
 

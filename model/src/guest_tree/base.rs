@@ -4,8 +4,7 @@ use alloc::format;
 use alloc::vec;
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-use dtoolkit::model::DeviceTreeNode;
+use crate::dt::Node;
 use partita_abi::psci;
 
 use super::Writer;
@@ -37,8 +36,8 @@ impl<'a> Writer<'a> {
     /// Everything but the console, whose node comes after the devices.
     pub(super) fn base(&mut self) -> Result<(), PlanError> {
         self.root_properties();
-        self.add(DeviceTreeNode::new_unchecked("chosen"))?;
-        self.add(DeviceTreeNode::new_unchecked("aliases"))?;
+        self.add(Node::new("chosen"))?;
+        self.add(Node::new("aliases"))?;
         self.cpus()?;
         self.memory()?;
         self.psci()?;
@@ -63,11 +62,11 @@ impl<'a> Writer<'a> {
     }
 
     fn cpus(&mut self) -> Result<(), PlanError> {
-        let mut cpus = DeviceTreeNode::new_unchecked("cpus");
+        let mut cpus = Node::new("cpus");
         set_cells(&mut cpus, "#address-cells", &[1]);
         set_cells(&mut cpus, "#size-cells", &[0]);
         for (number, index) in (0u32..).zip(&self.partition.cpus) {
-            let mut cpu = DeviceTreeNode::new_unchecked(format!("cpu@{number:x}"));
+            let mut cpu = Node::new(format!("cpu@{number:x}"));
             set_strings(&mut cpu, "device_type", &["cpu"]);
             set_cells(&mut cpu, "reg", &[number]);
             set_strings(&mut cpu, "enable-method", &["psci"]);
@@ -81,7 +80,7 @@ impl<'a> Writer<'a> {
 
     fn memory(&mut self) -> Result<(), PlanError> {
         for memory in &self.partition.memory {
-            let mut node = DeviceTreeNode::new_unchecked(format!("memory@{:x}", memory.ipa.base.0));
+            let mut node = Node::new(format!("memory@{:x}", memory.ipa.base.0));
             set_strings(&mut node, "device_type", &["memory"]);
             set_u64s(&mut node, "reg", &[memory.ipa.base.0, memory.ipa.size]);
             if let Some(numa) = memory.numa {
@@ -95,7 +94,7 @@ impl<'a> Writer<'a> {
     /// Both conduits work (HVC and SMC trap alike); the tree can name but one. The function numbers are for guests
     /// that know only `arm,psci` (the kernel's Documentation/devicetree/bindings/arm/psci.yaml).
     fn psci(&mut self) -> Result<(), PlanError> {
-        let mut node = DeviceTreeNode::new_unchecked("psci");
+        let mut node = Node::new("psci");
         set_strings(&mut node, "compatible", &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]);
         set_strings(&mut node, "method", &["hvc"]);
         set_cells(&mut node, "cpu_suspend", &[psci::CPU_SUSPEND | psci::SMC64]);
@@ -109,7 +108,7 @@ impl<'a> Writer<'a> {
     fn timer(&mut self) -> Result<(), PlanError> {
         let host = self.index.usable(&["arm,armv8-timer", "arm,armv7-timer"]);
         let host = host.and_then(|number| self.index.node(number));
-        let mut timer = DeviceTreeNode::new_unchecked("timer");
+        let mut timer = Node::new("timer");
         let mut triggers = [LEVEL_HIGH; 4];
         match host {
             Some(host) => {
@@ -155,8 +154,7 @@ impl<'a> Writer<'a> {
             }
         };
         let base = reg.first().copied().unwrap_or_default();
-        let mut gic =
-            DeviceTreeNode::new_unchecked(format!("{}@{base:x}", self.gic.1.name_without_address()));
+        let mut gic = Node::new(format!("{}@{base:x}", self.gic.1.name_without_address()));
         set_strings(&mut gic, "compatible", compatible);
         set(&mut gic, "interrupt-controller", Vec::new());
         set_cells(&mut gic, "#interrupt-cells", &[u32::try_from(self.interrupt_cells()).unwrap_or(3)]);
@@ -176,13 +174,13 @@ impl<'a> Writer<'a> {
             Console::Device(path) => self.console = Some(path.clone()),
             Console::Shared { base, intid } => {
                 let clock_phandle = self.fresh_phandle();
-                let mut clock = DeviceTreeNode::new_unchecked("console-clock");
+                let mut clock = Node::new("console-clock");
                 set_strings(&mut clock, "compatible", &["fixed-clock"]);
                 set_cells(&mut clock, "#clock-cells", &[0]);
                 set_cells(&mut clock, "clock-frequency", &[CONSOLE_HZ]);
                 set_cells(&mut clock, "phandle", &[clock_phandle]);
                 self.add(clock)?;
-                let mut uart = DeviceTreeNode::new_unchecked(format!("pl011@{:x}", base.0));
+                let mut uart = Node::new(format!("pl011@{:x}", base.0));
                 set_strings(&mut uart, "compatible", &["arm,pl011", "arm,primecell"]);
                 set_u64s(&mut uart, "reg", &[base.0, CONSOLE]);
                 set_cells(&mut uart, "interrupts", &self.interrupt(0, intid.saturating_sub(SPI), LEVEL_HIGH));
@@ -228,11 +226,13 @@ impl<'a> Writer<'a> {
     /// serial0 is the console; the host's names for what was given stay, so that disks and network interfaces are
     /// numbered as on the host.
     pub(super) fn aliases(&mut self) {
-        let mut aliases = DeviceTreeNode::new_unchecked("aliases");
+        let mut aliases = Node::new("aliases");
         if let Some(console) = &self.console {
             set_strings(&mut aliases, "serial0", &[console]);
         }
-        for (name, _) in node::child(self.host_root(), "aliases").into_iter().flat_map(properties) {
+        for (name, _) in
+            node::child(self.host_root(), "aliases").into_iter().flat_map(|node| properties(node))
+        {
             let target = self.index.resolve(&name).filter(|target| self.copied.contains(target));
             let Some(path) = target.map(|target| self.index.path(target)) else { continue };
             if aliases.property(&name).is_none() && self.console.as_deref() != Some(path) {
@@ -247,7 +247,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    fn host_root(&self) -> &'a DeviceTreeNode {
+    fn host_root(&self) -> &'a Node<'a> {
         self.index.node(0).unwrap_or(self.gic.1)
     }
 

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use dtoolkit::model::DeviceTreeNode;
+use crate::dt::Node;
 
 use crate::dt::{cell, value};
 
@@ -20,7 +20,7 @@ pub(super) const GUEST: Counts = Counts { address: 2, size: 2 };
 
 impl Counts {
     /// What `node` says of its children.
-    pub(super) fn of(node: &DeviceTreeNode) -> Self {
+    pub(super) fn of(node: &Node<'_>) -> Self {
         let count = |name, default| cell(node, name).map_or(default, |cells| cells as usize);
         Self { address: count("#address-cells", 2), size: count("#size-cells", 1) }
     }
@@ -32,14 +32,14 @@ pub(super) fn reg(value: &[u8], from: Counts) -> Option<Vec<u8>> {
 }
 
 /// `ranges` or `dma-ranges` of `bus`, whose parent has counts `from`, in the guest root's counts.
-pub(super) fn ranges(bus: &DeviceTreeNode, value: &[u8], from: Counts) -> Option<Vec<u8>> {
+pub(super) fn ranges(bus: &Node<'_>, value: &[u8], from: Counts) -> Option<Vec<u8>> {
     let child = Counts::of(bus);
     rewrite(value, &[(child.address, child.address), (from.address, GUEST.address), (child.size, child.size)])
 }
 
 /// A property of a node at the root in the guest root's counts, if it has to change. What cannot be understood is no
 /// address that the plan relies on, and stays.
-pub(super) fn rerooted(node: &DeviceTreeNode, name: &str, host_root: &DeviceTreeNode) -> Option<Vec<u8>> {
+pub(super) fn rerooted(node: &Node<'_>, name: &str, host_root: &Node<'_>) -> Option<Vec<u8>> {
     let from = Counts::of(host_root);
     let value = value(node, name)?;
     match name {
@@ -111,7 +111,7 @@ mod tests {
 
     #[test]
     fn only_the_parent_address_of_ranges_changes() {
-        let mut bus = DeviceTreeNode::new_unchecked("soc");
+        let mut bus = Node::new("soc");
         super::super::node::set_cells(&mut bus, "#address-cells", &[1]);
         super::super::node::set_cells(&mut bus, "#size-cells", &[1]);
         let from = Counts { address: 1, size: 1 };

@@ -6,13 +6,10 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-use dtoolkit::model::DeviceTreeNode;
-
 use super::node::{self, set_cells, set_strings};
 use super::refs::{self, Reference};
-use super::{Fault, Writer, cells, merge};
-use crate::dt::{Registers, cells as cells_of, okay, properties, value};
+use super::{Fault, Writer, cells};
+use crate::dt::{Node, Registers, cells as cells_of, merge, okay, properties, value};
 use crate::plan::{ErrorKind, FixedClock, PlanError};
 
 /// What is taken over of a bus. Its clocks, resets and power are not the guest's.
@@ -153,12 +150,12 @@ impl<'a> Writer<'a> {
     }
 
     /// Merges a node into the guest's tree. The nodes above it are there.
-    fn insert(&mut self, number: usize, node: DeviceTreeNode) {
+    fn insert(&mut self, number: usize, node: Node<'a>) {
         let mut at = &mut self.root;
         for name in node::names(self.index.path(number)) {
-            at = at.add_child_mut(DeviceTreeNode::new_unchecked(name));
+            at = at.child_or_new(String::from(name));
         }
-        merge::into(at, node);
+        merge(at, node);
     }
 
     /// A node with what is below it, without what is disabled there.
@@ -167,7 +164,7 @@ impl<'a> Writer<'a> {
         number: usize,
         given: bool,
         pending: &mut VecDeque<Pending>,
-    ) -> Result<DeviceTreeNode, PlanError> {
+    ) -> Result<Node<'a>, PlanError> {
         let mut copy = self.copy_properties(number, None, pending)?;
         if given || copy.property("ranges").is_none() {
             for child in self.children(number) {
@@ -185,16 +182,15 @@ impl<'a> Writer<'a> {
         number: usize,
         only: Option<&[&str]>,
         pending: &mut VecDeque<Pending>,
-    ) -> Result<DeviceTreeNode, PlanError> {
+    ) -> Result<Node<'a>, PlanError> {
         let host = self.index.node(number).unwrap_or(self.gic.1);
-        let mut copy = DeviceTreeNode::new_unchecked(host.name());
+        let mut copy = Node::new(host.name());
         let root = self.index.node(0).filter(|_| self.index.upwards(number).count() == 2);
         let clocks_fixed = refs::ASSIGNED_CLOCKS.iter().any(|name| {
             let list = refs::references(name, value(host, name).unwrap_or_default(), &self.index);
             list.iter().any(|reference| reference.target.is_some_and(|target| self.is_fixed_provider(target)))
         });
         for (name, value) in properties(host) {
-            let name = name.as_str();
             if refs::DROPPED.contains(&name)
                 || only.is_some_and(|only| !only.contains(&name))
                 || (clocks_fixed && refs::ASSIGNED_CLOCKS.contains(&name))
@@ -251,7 +247,7 @@ impl<'a> Writer<'a> {
         if node::child(&self.root, &name).is_some() {
             name = format!("{name}-{phandle:x}");
         }
-        let mut node = DeviceTreeNode::new_unchecked(name);
+        let mut node = Node::new(name);
         set_strings(&mut node, "compatible", &["fixed-clock"]);
         set_cells(&mut node, "#clock-cells", &[0]);
         set_cells(&mut node, "clock-frequency", &[clock.hz]);

@@ -1,22 +1,8 @@
 //! The `guest-tree` subnode: its properties and children go into the tree as they are.
 
-use dtoolkit::Node;
-use dtoolkit::model::DeviceTreeNode;
-
 use super::{Fault, Writer};
-use crate::dt::cell;
+use crate::dt::{cell, merge};
 use crate::plan::{ErrorKind, PlanError};
-
-/// Puts the properties and children of `from` into `to`, recursively. What both have, `from` decides.
-pub(super) fn into(to: &mut DeviceTreeNode, from: DeviceTreeNode) {
-    for property in from.properties() {
-        to.add_property(property.clone());
-    }
-    for child in from.children() {
-        let below = to.add_child_mut(DeviceTreeNode::new_unchecked(child.name()));
-        into(below, child.clone());
-    }
-}
 
 impl Writer<'_> {
     /// Merges `guest-tree` at the root. It may add to any node or override what is there, since a tree grants
@@ -35,7 +21,7 @@ impl Writer<'_> {
                 ));
             }
         }
-        into(&mut self.root, from.clone());
+        merge(&mut self.root, from.clone());
         Ok(())
     }
 }

@@ -19,8 +19,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-use dtoolkit::model::{DeviceTree, DeviceTreeNode};
+use crate::dt::{Node, Tree};
 
 pub use fault::Fault;
 
@@ -33,13 +32,13 @@ struct Writer<'a> {
     partition: &'a Partition,
     index: Index<'a>,
     /// The interrupt controller's node in the host's tree, and its number.
-    gic: (usize, &'a DeviceTreeNode),
+    gic: (usize, &'a Node<'a>),
     /// Its phandle, in both trees.
     gic_phandle: u32,
     /// Phandles in use in either tree.
     phandles: BTreeSet<u32>,
     /// The guest's root.
-    root: DeviceTreeNode,
+    root: Node<'a>,
     /// The console's path in the guest's tree.
     console: Option<String>,
     /// The host's nodes that the guest has: devices, what they refer to, buses, replaced clocks.
@@ -57,7 +56,7 @@ struct Writer<'a> {
 /// # Errors
 ///
 /// Names the device whose node cannot be given as it is, or the `guest-tree` node that contradicts the plan.
-pub fn write(plan: &Plan, partition: usize, host: &DeviceTree) -> Result<Vec<u8>, PlanError> {
+pub fn write(plan: &Plan, partition: usize, host: &Tree<'_>) -> Result<Vec<u8>, PlanError> {
     let Some(partition) = plan.partitions.get(partition) else {
         return Err(refuse("/partitions", Fault::NoPartition { number: partition }));
     };
@@ -68,7 +67,7 @@ pub fn write(plan: &Plan, partition: usize, host: &DeviceTree) -> Result<Vec<u8>
     writer.console()?;
     writer.aliases();
     writer.guest_tree()?;
-    let mut tree = DeviceTree::new();
+    let mut tree = Tree::default();
     tree.root = writer.root;
     let bytes = tree.to_dtb();
     match partition.load.dtb_span {
@@ -80,7 +79,7 @@ pub fn write(plan: &Plan, partition: usize, host: &DeviceTree) -> Result<Vec<u8>
 }
 
 impl<'a> Writer<'a> {
-    fn new(plan: &'a Plan, partition: &'a Partition, host: &'a DeviceTree) -> Result<Self, PlanError> {
+    fn new(plan: &'a Plan, partition: &'a Partition, host: &'a Tree<'a>) -> Result<Self, PlanError> {
         let (Gic::V3 { path, .. } | Gic::V2 { path, .. }) = &plan.board.gic;
         let index = Index::new(host);
         let gic = find(&index, path)?;
@@ -92,7 +91,7 @@ impl<'a> Writer<'a> {
             gic,
             gic_phandle: 0,
             phandles,
-            root: DeviceTreeNode::new_unchecked(""),
+            root: Node::new(""),
             console: None,
             copied: BTreeSet::new(),
             fixed_clocks: BTreeMap::new(),
@@ -103,7 +102,7 @@ impl<'a> Writer<'a> {
     }
 
     /// The host's node at `path`, which the plan says is there, and its number.
-    fn host(&self, path: &str) -> Result<(usize, &'a DeviceTreeNode), PlanError> {
+    fn host(&self, path: &str) -> Result<(usize, &'a Node<'a>), PlanError> {
         find(&self.index, path)
     }
 
@@ -119,7 +118,7 @@ impl<'a> Writer<'a> {
     }
 
     /// Adds a node at the root; two nodes of one path mean that a device's place is already taken.
-    fn add(&mut self, node: DeviceTreeNode) -> Result<(), PlanError> {
+    fn add(&mut self, node: Node<'a>) -> Result<(), PlanError> {
         if node::child(&self.root, node.name()).is_some() {
             let path = alloc::format!("/{}", node.name());
             return Err(refuse(&self.partition.path, Fault::Taken { path }));
@@ -129,7 +128,7 @@ impl<'a> Writer<'a> {
     }
 }
 
-fn find<'a>(index: &Index<'a>, path: &str) -> Result<(usize, &'a DeviceTreeNode), PlanError> {
+fn find<'a>(index: &Index<'a>, path: &str) -> Result<(usize, &'a Node<'a>), PlanError> {
     let found = index.find(path).and_then(|number| Some((number, index.node(number)?)));
     found.ok_or_else(|| refuse(path, Fault::Gone))
 }

@@ -3,8 +3,7 @@
 
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-use dtoolkit::model::DeviceTreeNode;
+use crate::dt::Node;
 
 use super::Writer;
 use super::node::{self, set_cells, set_strings, set_u64s};
@@ -28,7 +27,7 @@ impl Writer<'_> {
             let Some(bridge) = self.plan.board.pci.get(part.bridge) else { continue };
             let (number, host) = self.host(&bridge.path)?;
             let bus = u32::from(bridge.buses.0);
-            let mut node = DeviceTreeNode::new_unchecked(host.name());
+            let mut node = Node::new(host.name());
             set_strings(&mut node, "compatible", &["pci-host-ecam-generic"]);
             set_strings(&mut node, "device_type", &["pci"]);
             set_cells(&mut node, "#address-cells", &[3]);

@@ -5,7 +5,7 @@ use alloc::borrow::ToOwned;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dtoolkit::model::DeviceTree;
+use crate::dt::Tree;
 
 use super::{
     Board, Conduit, Cpu, CpuEnable, ErrorKind, PlanError, PowerController, Reserved, Uart, UartKind, gic,
@@ -24,13 +24,13 @@ impl Board {
     /// # Errors
     ///
     /// Where the tree lacks something that Partita cannot do without, or is malformed there.
-    pub fn new(tree: &DeviceTree, ram: &[PaSpan], occupied: &[Reserved]) -> Result<Self, PlanError> {
+    pub fn new(tree: &Tree<'_>, ram: &[PaSpan], occupied: &[Reserved]) -> Result<Self, PlanError> {
         Self::read(tree, &Index::new(tree), ram, occupied)
     }
 
     /// The UART that EL2 prints on, before anything else of the tree was looked at.
     #[must_use]
-    pub fn stdout(tree: &DeviceTree) -> Option<Uart> {
+    pub fn stdout(tree: &Tree<'_>) -> Option<Uart> {
         uart(&Index::new(tree))
     }
 
@@ -39,25 +39,25 @@ impl Board {
     /// # Errors
     ///
     /// As [`Board::new`]'s, where the tree's memory nodes are malformed or absent.
-    pub fn memory(tree: &DeviceTree) -> Result<Vec<PaSpan>, PlanError> {
+    pub fn memory(tree: &Tree<'_>) -> Result<Vec<PaSpan>, PlanError> {
         ram::ram(&Index::new(tree), &[])
     }
 
     /// How firmware is called for PSCI, before anything else of the tree was looked at.
     #[must_use]
-    pub fn conduit(tree: &DeviceTree) -> Option<Conduit> {
+    pub fn conduit(tree: &Tree<'_>) -> Option<Conduit> {
         psci(&Index::new(tree))
     }
 
     /// What powers the board off where firmware takes no calls, before anything else of the tree was looked at.
     #[must_use]
-    pub fn power(tree: &DeviceTree) -> Option<PowerController> {
+    pub fn power(tree: &Tree<'_>) -> Option<PowerController> {
         power::controller(&Index::new(tree))
     }
 
     /// The PPI (INTID 16..31) by which the virtual CPU interface asks for maintenance: the GIC's own interrupt.
     #[must_use]
-    pub fn maintenance(tree: &DeviceTree) -> Option<u32> {
+    pub fn maintenance(tree: &Tree<'_>) -> Option<u32> {
         let index = Index::new(tree);
         let gic = gic::node(&index)?;
         match gic::interrupt(Some(gic), index.interrupts(gic)?.first()?)? {
@@ -71,12 +71,12 @@ impl Board {
     /// # Errors
     ///
     /// Where the node of one is malformed.
-    pub fn smmus(tree: &DeviceTree) -> Result<Vec<super::Smmu>, PlanError> {
+    pub fn smmus(tree: &Tree<'_>) -> Result<Vec<super::Smmu>, PlanError> {
         smmu::smmus(&Index::new(tree))
     }
 
     pub(super) fn read(
-        tree: &DeviceTree,
+        tree: &Tree<'_>,
         index: &Index<'_>,
         given_ram: &[PaSpan],
         occupied: &[Reserved],

@@ -11,6 +11,7 @@ use core::fmt::{self, Write};
 
 use super::place::PlaceError;
 use crate::addr::{IpaSpan, PaSpan};
+use crate::dt::Unreadable;
 
 /// A refused plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,9 +75,9 @@ pub enum ErrorKind {
 
     // --- trees -------------------------------------------------------------------------------------------------
     /// The firmware's tree is no flattened device tree.
-    TreeUnreadable(String),
+    TreeUnreadable(Unreadable),
     /// The overlay is no flattened device tree.
-    OverlayUnreadable(String),
+    OverlayUnreadable(Unreadable),
     /// The overlay has a reference by path (`<&{/path}>`), which no overlay format can carry.
     OverlayPathReference,
     /// The overlay has nodes outside its fragments: they would be dropped without a word.

@@ -24,7 +24,7 @@ impl Plan {
     ///
     /// The first thing that is wrong, in the order of the overlay within each step.
     #[expect(clippy::new_ret_no_self, reason = "the plan comes with the tree that it was read from")]
-    pub fn new(inputs: &Inputs<'_>) -> Result<Planned, PlanError> {
+    pub fn new<'a>(inputs: &Inputs<'a>) -> Result<Planned<'a>, PlanError> {
         let (tree, note) = overlay::merge(inputs.tree, inputs.overlay)?;
         let mut plan = {
             let index = Index::new(&tree);

@@ -32,7 +32,7 @@ pub use pci::{Bridge, PciFunction, PciPart, Window};
 pub use smmu::streams_of;
 pub use types::*;
 
-use dtoolkit::model::DeviceTree;
+use crate::dt::Tree;
 
 use crate::addr::PaSpan;
 
@@ -53,11 +53,19 @@ pub struct Inputs<'a> {
 
 /// A plan, and the tree that it was read from.
 #[derive(Clone, Debug)]
-pub struct Planned {
+pub struct Planned<'a> {
     /// The plan.
     pub plan: Plan,
     /// The firmware's tree with the overlay applied.
-    pub tree: DeviceTree,
+    pub tree: Tree<'a>,
+}
+
+impl Planned<'_> {
+    /// The same, which needs the trees' bytes no more.
+    #[must_use]
+    pub fn into_owned(self) -> Planned<'static> {
+        Planned { plan: self.plan, tree: self.tree.into_owned() }
+    }
 }
 
 /// Where images come from.

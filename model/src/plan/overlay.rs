@@ -3,50 +3,49 @@
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use dtoolkit::Node;
-use dtoolkit::error::OverlayError;
-use dtoolkit::model::overlay::OverlayApplier;
-use dtoolkit::model::{DeviceTree, DeviceTreeNode};
-
 use super::{ErrorKind, PlanError};
-use crate::dt::{self, properties, strings, text};
+use crate::dt::{self, Node, NotApplied, OverlayError, Tree, properties, strings, text};
 
 /// Reads both trees and merges them. The result has /partitions. A tree that has them already, because the boot loader
 /// merged it, is used as it is; a note says so where the overlay came too.
-pub(super) fn merge(tree: &[u8], overlay: Option<&[u8]>) -> Result<(DeviceTree, Option<String>), PlanError> {
+pub(super) fn merge<'a>(
+    tree: &'a [u8],
+    overlay: Option<&'a [u8]>,
+) -> Result<(Tree<'a>, Option<String>), PlanError> {
     let top = |kind| PlanError::node("/", kind);
-    let mut merged = dt::parse(tree).map_err(|why| top(ErrorKind::TreeUnreadable(why)))?;
-    let has_plan = |tree: &DeviceTree| tree.root.children().any(|child| child.name() == "partitions");
+    let merged = dt::parse(tree).map_err(|why| top(ErrorKind::TreeUnreadable(why)))?;
+    let has_plan = |tree: &Tree<'_>| tree.root.child("partitions").is_some();
     if has_plan(&merged) {
         let note =
             "the board's tree has /partitions already and is used as it is; the overlay is not applied";
         return Ok((merged, overlay.map(|_| note.to_string())));
     }
-    let overlay = overlay.ok_or_else(|| top(ErrorKind::NoPartitions))?;
-    let overlay = dt::parse(overlay).map_err(|why| {
-        top(match why.contains("property name") {
+    let blob = overlay.ok_or_else(|| top(ErrorKind::NoPartitions))?;
+    let overlay = dt::parse(blob).map_err(|why| {
+        top(match why.is_property_name() {
             // dtc before 1.8 writes a reference by path as a property of __fixups__ whose name is that path.
             true => ErrorKind::OverlayPathReference,
             false => ErrorKind::OverlayUnreadable(why),
         })
     })?;
     check(&overlay)?;
-    OverlayApplier::new(&mut merged).apply_overlay_tree(overlay).map_err(|error| {
+    let merged = dt::apply(merged, overlay, [tree, blob]).map_err(|error| {
         top(match error {
-            OverlayError::TargetNotFound(target) => ErrorKind::NoTarget(target),
-            OverlayError::UnresolvedSymbol(label) => ErrorKind::NoLabel(label),
-            other => ErrorKind::OverlayFails(other.to_string()),
+            NotApplied::Unreadable(why) => ErrorKind::OverlayUnreadable(why),
+            NotApplied::Refused(OverlayError::TargetNotFound(target)) => ErrorKind::NoTarget(target),
+            NotApplied::Refused(OverlayError::UnresolvedSymbol(label)) => ErrorKind::NoLabel(label),
+            NotApplied::Refused(other) => ErrorKind::OverlayFails(other.to_string()),
         })
     })?;
     if has_plan(&merged) { Ok((merged, None)) } else { Err(top(ErrorKind::NoPartitions)) }
 }
 
 /// What would be lost without a word, and references by label where the plan names nodes by path.
-fn check(overlay: &DeviceTree) -> Result<(), PlanError> {
+fn check(overlay: &Tree<'_>) -> Result<(), PlanError> {
     for child in overlay.root.children() {
         let name = child.name();
         if child.name_without_address() == "fragment" {
-            if !child.children().any(|inner| inner.name() == "__overlay__") {
+            if child.child("__overlay__").is_none() {
                 let kind = ErrorKind::OverlayFails(format!("{name} has no __overlay__"));
                 return Err(PlanError::node("/", kind));
             }
@@ -54,7 +53,7 @@ fn check(overlay: &DeviceTree) -> Result<(), PlanError> {
             return Err(PlanError::node("/", ErrorKind::OutsideFragment(format!("/{name}"))));
         }
     }
-    let Some(fixups) = overlay.root.children().find(|child| child.name() == "__fixups__") else {
+    let Some(fixups) = overlay.root.child("__fixups__") else {
         return Ok(());
     };
     for (label, places) in properties(fixups) {
@@ -76,7 +75,7 @@ fn check(overlay: &DeviceTree) -> Result<(), PlanError> {
 }
 
 /// `/fragment@0/__overlay__/partitions/linux` as the path that it will have.
-fn in_merged_tree(root: &DeviceTreeNode, path: &str) -> String {
+fn in_merged_tree(root: &Node<'_>, path: &str) -> String {
     let mut parts = path.trim_start_matches('/').splitn(3, '/');
     let (Some(fragment), Some("__overlay__"), rest) = (parts.next(), parts.next(), parts.next()) else {
         return path.to_string();

@@ -9,13 +9,11 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
-use dtoolkit::Node;
-
 use super::board::MPIDR_AFFINITY;
 use super::place::{List, join};
 use super::{Board, Console, Gic, Memory, gic, ram};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan, Span};
-use crate::dt::{self, Index, Registers, cell, cells, compatible, number, okay, text, value};
+use crate::dt::{self, Index, Registers, Unreadable, cell, cells, compatible, number, okay, text, value};
 
 /// The distributor's frame (IHI 0069, 12.8).
 const DISTRIBUTOR: u64 = 0x1_0000;
@@ -35,7 +33,7 @@ pub(super) struct Has<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TreeFault {
     /// It is no tree that can be read.
-    Unreadable(String),
+    Unreadable(Unreadable),
     /// A property is malformed: node, property, what is wanted.
     Malformed(String, &'static str, &'static str),
     /// Memory that the partition does not have: node, range, the partition's.

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use dtoolkit::model::DeviceTree;
+use crate::dt::Tree;
 
 use super::place::join;
 use super::{ErrorKind, PlanError, Reserved};
@@ -58,15 +58,15 @@ fn whole_pages(span: PaSpan) -> Option<PaSpan> {
 
 /// The memory reservation block, /reserved-memory and what the caller knows, sorted by address.
 pub(super) fn reserved(
-    tree: &DeviceTree,
+    tree: &Tree<'_>,
     index: &Index<'_>,
     occupied: &[Reserved],
 ) -> Result<Vec<Reserved>, PlanError> {
     let mut reserved = occupied.to_vec();
-    for entry in &tree.memory_reservations {
-        let base = Pa(entry.address());
+    for &(base, size) in &tree.reservations {
+        let base = Pa(base);
         // One that wraps is taken to reach to the end.
-        let span = PaSpan::new(base, entry.size()).unwrap_or_else(|| Span::between(base, Pa(u64::MAX)));
+        let span = PaSpan::new(base, size).unwrap_or_else(|| Span::between(base, Pa(u64::MAX)));
         // Boot loaders reserve what they load: that is known better already, and may move.
         let loaded = |entry: &Reserved| entry.movable.is_some() && entry.span.contains_span(&span);
         if !occupied.iter().any(loaded) {

@@ -71,6 +71,7 @@ pub fn virt() -> &'static [u8] {
 }
 
 /// A plan on QEMU virt.
-pub fn plan_on_virt(overlay: &[u8], files: &dyn Files) -> Result<Planned, PlanError> {
-    Plan::new(&Inputs { tree: virt(), overlay: Some(overlay), files, ram: &[], occupied: &[] })
+pub fn plan_on_virt(overlay: &[u8], files: &dyn Files) -> Result<Planned<'static>, PlanError> {
+    let inputs = Inputs { tree: virt(), overlay: Some(overlay), files, ram: &[], occupied: &[] };
+    Plan::new(&inputs).map(Planned::into_owned)
 }

@@ -1,8 +1,7 @@
 //! The planner and the writer agree: a tree can be written for every plan that was accepted, so that what `partita
 //! check` lets pass does not fail at boot.
 
-use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use dtoolkit::{Node, Property};
+use partita_model::dt::{Node, Property, Tree};
 use partita_model::guest_tree;
 use partita_model::plan::{Files, Inputs, Plan, PlanError, Planned};
 use proptest::prelude::*;
@@ -20,14 +19,15 @@ impl Files for Kernel {
 }
 
 /// A plan for a tree that holds /partitions.
-fn plan(tree: &DeviceTree) -> Result<Planned, PlanError> {
-    Plan::new(&Inputs { tree: &tree.to_dtb(), overlay: None, files: &Kernel, ram: &[], occupied: &[] })
+fn plan(tree: &Tree<'_>) -> Result<Planned<'static>, PlanError> {
+    let inputs = Inputs { tree: &tree.to_dtb(), overlay: None, files: &Kernel, ram: &[], occupied: &[] };
+    Plan::new(&inputs).map(Planned::into_owned)
 }
 
 /// The board without the guest-tree that contradicts it.
-fn sound() -> DeviceTree {
+fn sound() -> Tree<'static> {
     let mut tree = host("board");
-    let two = tree.find_node_mut("/partitions/two").expect("a partition");
+    let two = tree.find_mut("/partitions/two").expect("a partition");
     two.remove_child("guest-tree");
     tree
 }
@@ -66,20 +66,20 @@ proptest! {
         given in prop::collection::vec(any::<prop::sample::Index>(), 1..4),
         clock in any::<bool>(),
     ) {
-        thread_local!(static BOARD: DeviceTree = sound());
+        thread_local!(static BOARD: Tree<'static> = sound());
         let mut tree = BOARD.with(Clone::clone);
         let mut paths = Vec::new();
         nodes(&tree.root, &mut paths, "");
         paths.retain(|path| !path.starts_with("/partitions"));
         for (at, name, cells) in &changes {
             let value: Vec<u8> = cells.iter().flat_map(|cell| cell.to_be_bytes()).collect();
-            if let Some(node) = tree.find_node_mut(&paths[at.index(paths.len())]) {
-                node.add_property(DeviceTreeProperty::new_unchecked(NAMES[*name], value));
+            if let Some(node) = tree.find_mut(&paths[at.index(paths.len())]) {
+                node.add_property(Property::new(NAMES[*name], value));
             }
         }
         let devices: Vec<&str> = given.iter().map(|at| paths[at.index(paths.len())].as_str()).collect();
-        if let Some(one) = tree.find_node_mut("/partitions/one") {
-            let mut set = |name: &str, list: &[&str]| one.add_property(DeviceTreeProperty::new_unchecked(name, strings(list)));
+        if let Some(one) = tree.find_mut("/partitions/one") {
+            let mut set = |name: &'static str, list: &[&str]| one.add_property(Property::new(name, strings(list)));
             set("devices", &devices);
             if clock {
                 set("fixed-clocks", &["/soc/cprman@101000"]);
@@ -98,12 +98,12 @@ proptest! {
 #[test]
 fn an_interrupt_parent_that_is_none() {
     let mut tree = sound();
-    let regulator = tree.find_node("/regulator-3v3").expect("a regulator");
+    let regulator = tree.find("/regulator-3v3").expect("a regulator");
     let phandle = regulator.property("phandle").expect("it is referred to").value().to_vec();
-    let clocks = tree.find_node_mut("/clocks").expect("a node of clocks");
-    clocks.add_property(DeviceTreeProperty::new_unchecked("interrupt-parent", phandle));
-    let one: &mut DeviceTreeNode = tree.find_node_mut("/partitions/one").expect("a partition");
-    one.add_property(DeviceTreeProperty::new_unchecked("devices", strings(&["/clocks"])));
+    let clocks = tree.find_mut("/clocks").expect("a node of clocks");
+    clocks.add_property(Property::new("interrupt-parent", phandle));
+    let one: &mut Node<'_> = tree.find_mut("/partitions/one").expect("a partition");
+    one.add_property(Property::new("devices", strings(&["/clocks"])));
     let planned = plan(&tree).unwrap_or_else(|error| panic!("{error}"));
     guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
 }
@@ -113,8 +113,8 @@ fn an_interrupt_parent_that_is_none() {
 fn devices_alone_and_together_are_accepted() {
     for devices in [&["/rtc@d0000000"][..], &["/soc/gpio@200000"], &["/soc/i2c@804000", "/soc/gpio@200000"]] {
         let mut tree = sound();
-        let one: &mut DeviceTreeNode = tree.find_node_mut("/partitions/one").expect("a partition");
-        one.add_property(DeviceTreeProperty::new_unchecked("devices", strings(devices)));
+        let one: &mut Node<'_> = tree.find_mut("/partitions/one").expect("a partition");
+        one.add_property(Property::new("devices", strings(devices)));
         let planned = plan(&tree).unwrap_or_else(|error| panic!("{error}"));
         guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
     }
@@ -124,13 +124,13 @@ fn devices_alone_and_together_are_accepted() {
 #[test]
 fn a_fixed_clock_for_the_output_in_use() {
     let mut tree = sound();
-    let cprman = tree.find_node_mut("/soc/cprman@101000").expect("a clock provider");
+    let cprman = tree.find_mut("/soc/cprman@101000").expect("a clock provider");
     let cells = |list: &[u32]| list.iter().flat_map(|cell| cell.to_be_bytes()).collect::<Vec<u8>>();
-    cprman.add_property(DeviceTreeProperty::new_unchecked("clock-indices", cells(&[18, 19])));
-    cprman.add_property(DeviceTreeProperty::new_unchecked("clock-frequency", cells(&[1, 48_000_000])));
-    let one = tree.find_node_mut("/partitions/one").expect("a partition");
-    let mut set = |name: &str, list: &[&str]| {
-        one.add_property(DeviceTreeProperty::new_unchecked(name, strings(list)));
+    cprman.add_property(Property::new("clock-indices", cells(&[18, 19])));
+    cprman.add_property(Property::new("clock-frequency", cells(&[1, 48_000_000])));
+    let one = tree.find_mut("/partitions/one").expect("a partition");
+    let mut set = |name: &'static str, list: &[&str]| {
+        one.add_property(Property::new(name, strings(list)));
     };
     set("devices", &["/soc/serial@201000", "/soc/gpio@200000"]);
     set("fixed-clocks", &["/soc/cprman@101000"]);

@@ -4,9 +4,8 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use dtoolkit::fdt::Fdt;
-use dtoolkit::model::DeviceTree;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan};
+use partita_model::dt::{self, Tree};
 use partita_model::plan::*;
 
 /// A file below model/tests.
@@ -32,19 +31,19 @@ pub fn dtc(arguments: &[&str], input: &[u8]) -> (Vec<u8>, String) {
 }
 
 /// A board's tree, from its source in model/tests/data.
-pub fn host(name: &str) -> DeviceTree {
+pub fn host(name: &str) -> Tree<'static> {
     changed(name, &[])
 }
 
 /// The same with parts of its source replaced.
-pub fn changed(name: &str, changes: &[(&str, &str)]) -> DeviceTree {
+pub fn changed(name: &str, changes: &[(&str, &str)]) -> Tree<'static> {
     let mut source = std::fs::read_to_string(file(&format!("data/{name}.dts"))).expect("the board's source");
     for (from, to) in changes {
         assert!(source.contains(from), "{from} is not in {name}.dts");
         source = source.replacen(from, to, 1);
     }
     let (blob, _) = dtc(&["-q", "-I", "dts", "-O", "dtb"], source.as_bytes());
-    DeviceTree::from_fdt(&Fdt::new(&blob).expect("dtc writes trees"))
+    dt::parse(&blob).expect("dtc writes trees").into_owned()
 }
 
 /// A plan for QEMU virt with one partition on the first `cpus` cores and 256 MiB.

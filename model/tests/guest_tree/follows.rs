@@ -1,21 +1,18 @@
 //! What is taken over of the host's tree because something refers to it, and what is not: board.dts with a line changed.
 
-use dtoolkit::Node;
-use dtoolkit::fdt::Fdt;
-use dtoolkit::model::{DeviceTree, DeviceTreeNode};
-use partita_model::dt::{cells, text, value};
+use partita_model::dt::{self, Node, Tree, cells, text, value};
 use partita_model::guest_tree;
 use partita_model::plan::{Console, Plan};
 
 use crate::boards::{board, changed, fix, give, host, ipa};
 
 /// The guest's tree on board.dts with these changes, or the words of the refusal.
-fn written(plan: &Plan, changes: &[(&str, &str)]) -> Result<DeviceTree, String> {
+fn written(plan: &Plan, changes: &[(&str, &str)]) -> Result<Tree<'static>, String> {
     let blob = guest_tree::write(plan, 0, &changed("board", changes)).map_err(|error| error.to_string())?;
-    Ok(DeviceTree::from_fdt(&Fdt::new(&blob).expect("a tree")))
+    Ok(dt::parse(&blob).expect("a tree").into_owned())
 }
 
-fn at<'a>(tree: &'a DeviceTree, path: &str) -> Option<&'a DeviceTreeNode> {
+fn at<'a>(tree: &'a Tree<'a>, path: &str) -> Option<&'a Node<'a>> {
     let names = path.split('/').filter(|name| !name.is_empty());
     names.into_iter().try_fold(&tree.root, |node, name| node.children().find(|child| child.name() == name))
 }
@@ -172,7 +169,7 @@ fn phandles_run_out_last() {
     assert!(!used(wrapped) && (1..wrapped).all(used), "{wrapped:#x}");
 }
 
-fn phandles(node: &DeviceTreeNode) -> Vec<u32> {
+fn phandles(node: &Node<'_>) -> Vec<u32> {
     let own = value(node, "phandle").and_then(cells).unwrap_or_default();
     own.into_iter().chain(node.children().flat_map(phandles)).collect()
 }

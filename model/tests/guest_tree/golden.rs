@@ -1,13 +1,13 @@
 //! Golden texts: what dtc reads in the trees, down to the last property. dtc may not find anything to warn of.
 
-use dtoolkit::model::DeviceTree;
+use partita_model::dt::Tree;
 use partita_model::guest_tree;
 use partita_model::plan::*;
 
 use crate::boards::{board, dtc, file, fix, give, host, ipa, virt};
 
 /// Compares a plan's first tree with its golden text.
-fn check(name: &str, plan: &Plan, host: &DeviceTree) {
+fn check(name: &str, plan: &Plan, host: &Tree<'_>) {
     let blob = guest_tree::write(plan, 0, host).expect("a tree");
     assert_eq!(blob, guest_tree::write(plan, 0, host).expect("a tree"), "one plan, one tree");
     let (text, warnings) = dtc(&["-I", "dtb", "-O", "dts"], &blob);

@@ -1,8 +1,8 @@
 //! Trees and plans that nobody meant: the writer answers with a tree that reads back, or refuses. It never panics.
 
 use dtoolkit::fdt::Fdt;
-use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use dtoolkit::{Node, Property};
+use dtoolkit::{Node as _, Property as _};
+use partita_model::dt::{Node, Property, Tree};
 use partita_model::guest_tree;
 use partita_model::plan::Console;
 use proptest::prelude::*;
@@ -29,7 +29,7 @@ pub const NAMES: &[&str] = &[
 ];
 
 /// Every node of a tree by number, in order.
-pub fn nodes(at: &DeviceTreeNode, found: &mut Vec<String>, path: &str) {
+pub fn nodes(at: &Node<'_>, found: &mut Vec<String>, path: &str) {
     found.push(if path.is_empty() { "/".into() } else { path.to_owned() });
     for child in at.children() {
         let below = format!("{path}/{}", child.name());
@@ -52,14 +52,14 @@ proptest! {
         merged in prop::option::of(any::<prop::sample::Index>()),
         console in prop::option::of(any::<prop::sample::Index>()),
     ) {
-        thread_local!(static HOST: DeviceTree = host("board"));
+        thread_local!(static HOST: Tree<'static> = host("board"));
         let mut host = HOST.with(Clone::clone);
         let mut paths = Vec::new();
         nodes(&host.root, &mut paths, "");
         for (at, name, value, small) in &changes {
             let value = if *small { u32::from(value.first().copied().unwrap_or(0) % 40).to_be_bytes().to_vec() } else { value.clone() };
-            if let Some(node) = host.find_node_mut(&paths[at.index(paths.len())]) {
-                node.add_property(DeviceTreeProperty::new_unchecked(NAMES[*name], value));
+            if let Some(node) = host.find_mut(&paths[at.index(paths.len())]) {
+                node.add_property(Property::new(NAMES[*name], value));
             }
         }
         let mut plan = board("one");

@@ -8,7 +8,7 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use dtoolkit::model::DeviceTreeNode;
+use crate::dt::Node;
 
 use super::Catalogue;
 use super::give::Named;
@@ -94,7 +94,7 @@ struct Rates {
 
 impl Rates {
     /// None where the two lists do not fit each other.
-    fn read(node: &DeviceTreeNode) -> Option<Self> {
+    fn read(node: &Node<'_>) -> Option<Self> {
         let hz = cells(value(node, "clock-frequency").unwrap_or_default())?;
         let width = cell(node, "#clock-cells").unwrap_or(0) as usize;
         let outputs = match value(node, "clock-indices") {
@@ -124,15 +124,15 @@ impl Rates {
 
 #[cfg(test)]
 mod tests {
-    use dtoolkit::model::DeviceTreeProperty;
+    use crate::dt::Property;
 
     use super::*;
 
     fn provider(width: u32, indices: Option<&[u32]>, hz: &[u32]) -> Option<Rates> {
         let bytes = |list: &[u32]| list.iter().flat_map(|cell| cell.to_be_bytes()).collect::<Vec<u8>>();
-        let mut node = DeviceTreeNode::new("n").unwrap();
+        let mut node = Node::new("n");
         let mut add = |name, list: &[u32]| {
-            node.add_property(DeviceTreeProperty::new(name, bytes(list)).unwrap());
+            node.add_property(Property::new(name, bytes(list)));
         };
         add("#clock-cells", &[width]);
         add("clock-frequency", hz);

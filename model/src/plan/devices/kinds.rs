@@ -4,7 +4,7 @@
 
 use alloc::vec::Vec;
 
-use dtoolkit::model::DeviceTreeNode;
+use crate::dt::Node;
 
 use crate::dt::{compatible, strings, value};
 
@@ -81,7 +81,7 @@ pub(super) const RESOURCES: &[&str] = &["arm,mpam-msc", "arm,mpam-memory-control
 /// Whether a core is debugged, halted, traced or profiled from outside through a node: CoreSight (external debug, CTI, ETM,
 /// and what carries traces to memory, which is DMA past stage 2), and the same as part of a core. Disabled ones count: their
 /// registers are there.
-pub(super) fn is_debug(node: &DeviceTreeNode) -> bool {
+pub(super) fn is_debug(node: &Node<'_>) -> bool {
     let whole = [
         "arm,cpu-debug",
         "arm,embedded-trace-extension",
@@ -92,7 +92,7 @@ pub(super) fn is_debug(node: &DeviceTreeNode) -> bool {
 }
 
 /// Whether a node is about performance monitors: of cores, which are hidden, or of what cores share.
-pub(super) fn is_monitor(node: &DeviceTreeNode) -> bool {
+pub(super) fn is_monitor(node: &Node<'_>) -> bool {
     let shared = ["arm,dsu-pmu", "arm,smmu-v3-pmcg"];
     let of_cores = ["arm,cortex-", "arm,neoverse-", "apm,", "brcm,vulcan-", "cavium,thunder-"];
     names(node).iter().any(|name| {
@@ -102,35 +102,35 @@ pub(super) fn is_monitor(node: &DeviceTreeNode) -> bool {
     })
 }
 
-fn names(node: &DeviceTreeNode) -> Vec<&str> {
+fn names<'a>(node: &'a Node<'_>) -> Vec<&'a str> {
     value(node, "compatible").and_then(strings).unwrap_or_default()
 }
 
 /// Whether a node is a UART that a guest can have as its console.
-pub(super) fn is_uart(node: &DeviceTreeNode) -> bool {
+pub(super) fn is_uart(node: &Node<'_>) -> bool {
     compatible(node, UARTS)
 }
 
 /// Whether a node with registers can do DMA as far as is known. One name on the list suffices: a more specific one
 /// before it (`brcm,bcm2711-...`) is a variant of it. A generic name alone (`arm,primecell`) does not.
-pub(super) fn can_dma(node: &DeviceTreeNode) -> bool {
+pub(super) fn can_dma(node: &Node<'_>) -> bool {
     !names(node).iter().any(|name| UARTS.contains(name) || NO_DMA.contains(name))
 }
 
 #[cfg(test)]
 mod tests {
-    use dtoolkit::model::DeviceTreeProperty;
+    use crate::dt::Property;
 
     use super::*;
 
-    fn with(names: &[&str]) -> DeviceTreeNode {
+    fn with(names: &[&str]) -> Node<'static> {
         let mut bytes = Vec::new();
         for name in names {
             bytes.extend_from_slice(name.as_bytes());
             bytes.push(0);
         }
-        let mut node = DeviceTreeNode::new("n").unwrap();
-        node.add_property(DeviceTreeProperty::new("compatible", bytes).unwrap());
+        let mut node = Node::new("n");
+        node.add_property(Property::new("compatible", bytes));
         node
     }
 
@@ -163,6 +163,6 @@ mod tests {
         assert!(can_dma(&with(&["arm,primecell"])));
         assert!(can_dma(&with(&["virtio,mmio"])));
         assert!(can_dma(&with(&["pci-host-ecam-generic"])));
-        assert!(can_dma(&DeviceTreeNode::new("n").unwrap()));
+        assert!(can_dma(&Node::new("n")));
     }
 }

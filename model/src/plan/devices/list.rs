@@ -3,7 +3,7 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use dtoolkit::model::DeviceTree;
+use crate::dt::Tree;
 
 use super::{Catalogue, dma, give, kinds};
 use crate::addr::PaSpan;
@@ -38,7 +38,7 @@ pub struct Offer {
 
 /// All nodes with registers, in the tree's order.
 #[must_use]
-pub fn list(tree: &DeviceTree, board: &Board) -> Vec<Offer> {
+pub fn list(tree: &Tree<'_>, board: &Board) -> Vec<Offer> {
     let index = Index::new(tree);
     let catalogue = Catalogue::new(&index, board, true);
     let mut offers = Vec::new();

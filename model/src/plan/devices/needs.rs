@@ -4,7 +4,6 @@
 
 use alloc::collections::BTreeMap;
 use alloc::format;
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::clocks::{Uses, is_clock_property};
@@ -31,18 +30,19 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
         let mut targets = Vec::new();
         for (property, value) in properties(node) {
             let found = index
-                .references(&property, value)
-                .map_err(|phandle| ErrorKind::Dangling(catalogue.path(number), property.clone(), phandle))?;
-            targets.extend(found.into_iter().map(|target| (property.clone(), target)));
+                .references(property, value)
+                .map_err(|phandle| ErrorKind::Dangling(catalogue.path(number), property.into(), phandle))?;
+            targets.extend(found.into_iter().map(|target| (property, target)));
         }
         if let Some(facts) = catalogue.facts(number) {
             let controllers = facts.controllers.iter();
-            targets.extend(controllers.map(|controller| {
-                (String::from("interrupts"), Target { node: *controller, arguments: Vec::new() })
-            }));
+            targets.extend(
+                controllers
+                    .map(|controller| ("interrupts", Target { node: *controller, arguments: Vec::new() })),
+            );
         }
         for (property, Target { node: target, arguments }) in targets {
-            if named.clocks.contains(&target) && is_clock_property(&property) {
+            if named.clocks.contains(&target) && is_clock_property(property) {
                 if property == "clocks" {
                     uses.entry((target, arguments)).or_insert(number);
                 }

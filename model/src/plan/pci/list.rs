@@ -3,7 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dtoolkit::model::DeviceTree;
+use crate::dt::Tree;
 
 use super::bridge;
 use crate::dt::Index;
@@ -34,7 +34,7 @@ pub struct Line {
 
 /// The board's bridges, in the tree's order.
 #[must_use]
-pub fn list(tree: &DeviceTree, board: &Board) -> Vec<BridgeOffer> {
+pub fn list(tree: &Tree<'_>, board: &Board) -> Vec<BridgeOffer> {
     let index = Index::new(tree);
     let offer = |bridge: &super::Bridge| {
         let node = index.find(&bridge.path)?;

@@ -3,8 +3,6 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-
 use super::Reader;
 use crate::addr::{Ipa, IpaSpan, PAGE, Pa, Span};
 use crate::dt::value;

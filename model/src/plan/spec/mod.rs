@@ -7,8 +7,7 @@ mod read;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-use dtoolkit::model::DeviceTreeNode;
+use crate::dt::Node;
 
 use super::vocabulary::{PARTITION, PARTITIONS, SUBNODES};
 use super::{ClearMemory, Dtb, ErrorKind, InterruptPath, PlanError, Restart, Start};
@@ -62,7 +61,7 @@ impl Spec {
 }
 
 /// All partitions below /partitions, in its order.
-pub(super) fn read(partitions: &DeviceTreeNode) -> Result<Vec<Spec>, PlanError> {
+pub(super) fn read(partitions: &Node<'_>) -> Result<Vec<Spec>, PlanError> {
     let top = Reader { path: "/partitions".to_string(), node: partitions };
     top.known_properties(PARTITIONS)?;
     top.compatible("partita,partitions")?;

@@ -5,8 +5,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use dtoolkit::Node;
-use dtoolkit::model::DeviceTreeNode;
+use crate::dt::Node;
 
 use crate::bundle::{OVERLAY, SUMS, is_plain_name};
 use crate::dt::{self, cells, nearest, number, properties, value};
@@ -21,11 +20,11 @@ pub(super) struct Reader<'a> {
     /// Its path in the merged tree.
     pub(super) path: String,
     /// The node.
-    pub(super) node: &'a DeviceTreeNode,
+    pub(super) node: &'a Node<'a>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn below(&self, child: &'a DeviceTreeNode) -> Self {
+    pub(super) fn below(&self, child: &'a Node<'a>) -> Self {
         Self { path: format!("{}/{}", self.path.trim_end_matches('/'), child.name()), node: child }
     }
 
@@ -40,11 +39,11 @@ impl<'a> Reader<'a> {
     /// Refuses properties that are not in the vocabulary, or not yet.
     pub(super) fn known_properties(&self, words: &'static [Word]) -> Result<(), PlanError> {
         for (name, _) in properties(self.node) {
-            match words.iter().find(|word| word.matches(&name)) {
+            match words.iter().find(|word| word.matches(name)) {
                 Some(word) if word.supported => {}
-                Some(_) => return Err(self.error(&name, ErrorKind::NotSupported(None))),
-                None if ADDED.contains(&name.as_str()) => {}
-                None => return Err(self.error(&name, ErrorKind::UnknownProperty(near(&name, words)))),
+                Some(_) => return Err(self.error(name, ErrorKind::NotSupported(None))),
+                None if ADDED.contains(&name) => {}
+                None => return Err(self.error(name, ErrorKind::UnknownProperty(near(name, words)))),
             }
         }
         Ok(())

@@ -1,7 +1,6 @@
 //! One change to a tree, with values that trees of this kind hold.
 
-use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
-use dtoolkit::{Node, Property};
+use partita_model::dt::{Node, Property, Tree};
 use partita_model::plan::vocabulary::{MEMORY, PARTITION, PARTITIONS};
 
 use super::{count, nth};
@@ -101,7 +100,7 @@ const CELLS: &[u32] = &[
 
 impl Dictionary {
     /// The words of a board, and those that may come to it.
-    pub fn new(tree: &DeviceTree) -> Self {
+    pub fn new(tree: &Tree<'_>) -> Self {
         let overlay = PARTITIONS.iter().chain(PARTITION).chain(MEMORY);
         let mut new = Self {
             names: overlay.map(|word| word.name).chain(NAMES.iter().copied()).map(str::to_string).collect(),
@@ -118,7 +117,7 @@ impl Dictionary {
         new
     }
 
-    fn learn(&mut self, node: &DeviceTreeNode, path: &str) {
+    fn learn(&mut self, node: &Node<'_>, path: &str) {
         for property in node.properties() {
             self.names.push(property.name().to_string());
             let value = property.value();
@@ -164,7 +163,7 @@ impl Dictionary {
 }
 
 /// Changes one thing: how, in which node, and what there.
-pub fn one(tree: &mut DeviceTree, words: &Dictionary, input: &mut Input<'_>) {
+pub fn one(tree: &mut Tree<'static>, words: &Dictionary, input: &mut Input<'_>) {
     let (how, place) = (input.u8(), input.u8());
     if how & 0xf >= 0xd {
         return structure(tree, words, how, place, input);
@@ -206,20 +205,20 @@ pub fn one(tree: &mut DeviceTree, words: &Dictionary, input: &mut Input<'_>) {
         }
         _ => {
             let name = words.name(input).to_string();
-            node.add_property(DeviceTreeProperty::new_unchecked(name, value));
+            node.add_property(Property::new(name, value));
             return;
         }
     }
-    node.add_property(DeviceTreeProperty::new_unchecked(name, value));
+    node.add_property(Property::new(name, value));
 }
 
-fn pick(tree: &mut DeviceTree, place: u8) -> Option<&mut DeviceTreeNode> {
+fn pick<'a>(tree: &'a mut Tree<'static>, place: u8) -> Option<&'a mut Node<'static>> {
     let mut place = usize::from(place) % count(&tree.root);
     nth(&mut tree.root, &mut place)
 }
 
 /// Nodes come, go, or are somewhere else.
-fn structure(tree: &mut DeviceTree, words: &Dictionary, how: u8, place: u8, input: &mut Input<'_>) {
+fn structure(tree: &mut Tree<'static>, words: &Dictionary, how: u8, place: u8, input: &mut Input<'_>) {
     let Some(node) = pick(tree, place) else { return };
     let children: Vec<String> = node.children().map(|child| child.name().to_string()).collect();
     let child = children.get(usize::from(how >> 4) % children.len().max(1));
@@ -230,7 +229,7 @@ fn structure(tree: &mut DeviceTree, words: &Dictionary, how: u8, place: u8, inpu
             let base = name.split('@').next().unwrap_or_default();
             let other = format!("{base}@{:x}", words.cell(input));
             let name = if input.flag() { name.clone() } else { other };
-            let mut renamed = DeviceTreeNode::new_unchecked(name);
+            let mut renamed = Node::new(name);
             copy.properties().for_each(|property| renamed.add_property(property.clone()));
             copy.children().for_each(|child| renamed.add_child(child.clone()));
             let to = input.u8();
@@ -241,7 +240,7 @@ fn structure(tree: &mut DeviceTree, words: &Dictionary, how: u8, place: u8, inpu
         _ => {
             let name = words.strings[input.below(words.strings.len())].rsplit('/').next().unwrap_or_default();
             if !name.is_empty() && !name.contains(char::is_control) {
-                node.add_child(DeviceTreeNode::new_unchecked(name));
+                node.add_child(Node::new(name.to_owned()));
             }
         }
     }

@@ -1,16 +1,16 @@
 //! A guest's tree, read by the `fdt` crate, which shares no code with ours: it names only what the plan gave.
 
-use dtoolkit::model::DeviceTree;
 use fdt::Fdt;
 use fdt::node::FdtNode;
 use partita_model::addr::PaSpan;
+use partita_model::dt::Tree;
 use partita_model::guest_tree;
 use partita_model::plan::{Console, Gic, Partition, Plan};
 
 use crate::check_words;
 
 /// The tree can be written, or the reason said; and then it is the partition's and nobody else's.
-pub fn check(plan: &Plan, number: usize, host: &DeviceTree) {
+pub fn check(plan: &Plan, number: usize, host: &Tree<'_>) {
     let partition = &plan.partitions[number];
     let blob = match guest_tree::write(plan, number, host) {
         Ok(blob) => blob,

@@ -12,9 +12,8 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use dtoolkit::Node;
-use dtoolkit::model::{DeviceTree, DeviceTreeNode, DeviceTreeProperty};
 use partita_model::addr::{Pa, PaSpan};
+use partita_model::dt::{Node, Property, Tree};
 use partita_model::plan::{Board, Files, Inputs, Movable, Plan, Reserved, devices};
 use partita_model::{dt, plan};
 
@@ -28,7 +27,7 @@ const EDITS: usize = 12;
 /// A board to start from.
 struct Start {
     /// With /partitions.
-    tree: DeviceTree,
+    tree: Tree<'static>,
     dictionary: Dictionary,
     /// Where the boot loader has put things.
     occupied: [Reserved; 3],
@@ -41,7 +40,7 @@ fn starts() -> &'static [Start; 2] {
 }
 
 fn start(name: &str, ram: u64) -> Start {
-    let tree = dt::parse(&compile(name)).expect("a tree");
+    let tree = dt::parse(&compile(name)).expect("a tree").into_owned();
     let at = |offset, size| PaSpan { base: Pa(ram + offset), size };
     let occupied = [
         Reserved::movable(at(0x20_0000, 0x10_0000), Movable::Hypervisor),
@@ -147,14 +146,14 @@ pub fn run(data: &[u8]) {
 }
 
 /// Takes /partitions out of the board's tree, into an overlay.
-fn split(tree: &mut DeviceTree) -> Option<DeviceTree> {
+fn split(tree: &mut Tree<'static>) -> Option<Tree<'static>> {
     let partitions = tree.root.remove_child("partitions")?;
-    let mut inner = DeviceTreeNode::new_unchecked("__overlay__");
+    let mut inner = Node::new("__overlay__");
     inner.add_child(partitions);
-    let mut fragment = DeviceTreeNode::new_unchecked("fragment@0");
-    fragment.add_property(DeviceTreeProperty::new_unchecked("target-path", b"/\0".to_vec()));
+    let mut fragment = Node::new("fragment@0");
+    fragment.add_property(Property::new("target-path", b"/\0".to_vec()));
     fragment.add_child(inner);
-    let mut overlay = DeviceTree::new();
+    let mut overlay = Tree::default();
     overlay.root.add_child(fragment);
     Some(overlay)
 }
@@ -177,7 +176,7 @@ fn check(inputs: &Inputs<'_>) {
 }
 
 /// A node's children, by number in order, itself first.
-fn nth<'a>(node: &'a mut DeviceTreeNode, n: &mut usize) -> Option<&'a mut DeviceTreeNode> {
+fn nth<'a>(node: &'a mut Node<'static>, n: &mut usize) -> Option<&'a mut Node<'static>> {
     if *n == 0 {
         return Some(node);
     }
@@ -185,7 +184,7 @@ fn nth<'a>(node: &'a mut DeviceTreeNode, n: &mut usize) -> Option<&'a mut Device
     node.children_mut().find_map(|child| nth(child, n))
 }
 
-fn count(node: &DeviceTreeNode) -> usize {
+fn count(node: &Node<'_>) -> usize {
     1 + node.children().map(count).sum::<usize>()
 }
 
