@@ -10,7 +10,7 @@ use tock_registers::interfaces::Readable;
 use partita_abi::psci;
 use partita_model::addr::{Pa, PaSpan, Span};
 use partita_model::bundle::{Bundle, OVERLAY};
-use partita_model::dt;
+use partita_model::dt::{self, Index};
 use partita_model::plan::{self, Board, CpuEnable, Inputs, Movable, Plan, Planned, Reserved};
 
 use crate::core::Core;
@@ -49,7 +49,12 @@ extern "C" fn boot_main(
     print::init();
     let outcome = {
         let bundle = (bundle != 0).then(|| Span::between(Pa(bundle), Pa(bundle_end)));
-        first_words(Pa(tree), level, e2h != 0).and_then(|tree| boot(tree, bundle, moved != 0))
+        match level {
+            2 if e2h == 0 => {
+                early_tree(Pa(tree), level, false).and_then(|(_, tree)| boot(tree, bundle, moved != 0))
+            }
+            _ => Err(last_words(Pa(tree), level, e2h != 0)),
+        }
     };
     match outcome {
         Ok(core) => become_core(core),
@@ -70,8 +75,8 @@ fn is_verbose(firmware: &dt::Tree<'_>) -> bool {
 /// Bytes of a flattened tree's header (Devicetree Specification, 5.2).
 const HEADER: usize = 40;
 
-/// Finds the UART, and refuses what can never work.
-fn first_words(tree: Pa, level: u64, e2h: bool) -> Result<PaSpan, Refusal> {
+/// The firmware's tree, and where it lies, by boot.S's tables.
+fn early_tree(tree: Pa, level: u64, e2h: bool) -> Result<(&'static [u8], PaSpan), Refusal> {
     let va = early::map(0, tree, HEADER, false, level, e2h);
     // SAFETY: mapped just now, at least 2 MiB from here; firmware's tree does not change.
     let header = unsafe { core::slice::from_raw_parts(va as *const u8, HEADER) };
@@ -79,15 +84,22 @@ fn first_words(tree: Pa, level: u64, e2h: bool) -> Result<PaSpan, Refusal> {
     early::map(0, tree, size, false, level, e2h);
     // SAFETY: as above; `total_size` is at most dt::MAX_TREE, 2 MiB.
     let blob = unsafe { core::slice::from_raw_parts(va as *const u8, size) };
-    let firmware = dt::parse(blob)?;
-    if let Some(found) = Board::stdout(&firmware) {
-        uart::init(early::map(1, found.span.base, PAGE, true, level, e2h), found.kind);
+    Ok((blob, Span { base: tree, size: size as u64 }))
+}
+
+/// Finds the UART without tables of EL2's own, which it cannot have here, and says why nothing can ever work.
+fn last_words(tree: Pa, level: u64, e2h: bool) -> Refusal {
+    let blob = early_tree(tree, level, e2h).map_or(&[][..], |(blob, _)| blob);
+    if let Ok(firmware) = dt::parse(blob) {
+        let index = Index::new(&firmware);
+        if let Some(found) = Board::stdout(&index) {
+            uart::init(early::map(1, found.span.base, PAGE, true, level, e2h), found.kind);
+        }
+        power::set_conduit(Board::conduit(&index));
     }
-    power::set_conduit(Board::conduit(&firmware));
     match level {
-        2 if !e2h => Ok(Span { base: tree, size: size as u64 }),
-        2 => Err("this core's EL2 is a host's (HCR_EL2.E2H cannot be cleared): not supported".into()),
-        _ => Err(entered_elsewhere(level)),
+        2 => "this core's EL2 is a host's (HCR_EL2.E2H cannot be cleared): not supported".into(),
+        _ => entered_elsewhere(level),
     }
 }
 
@@ -115,18 +127,20 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     let blob: &'static [u8] =
         unsafe { core::slice::from_raw_parts(tree_va as *const u8, tree.size as usize) };
     let firmware = dt::parse(blob)?;
-    let uart = Board::stdout(&firmware);
+    let index = Index::new(&firmware);
+    power::set_conduit(Board::conduit(&index));
+    let uart = Board::stdout(&index);
     if let Some(uart) = &uart {
         uart::init(tables.add_device(uart.span), uart.kind);
     }
     weaken::init(&firmware)?;
-    let manager = Board::power(&firmware);
+    let manager = Board::power(&index);
     if let Some(manager) = &manager {
         power::set_manager(tables.add_device(manager.span));
     }
 
     // Before any memory is a partition's; what was done earlier by devices that firmware had started is firmware's.
-    smmu::close(&Board::smmus(&firmware)?, tables)?;
+    smmu::close(&Board::smmus(&index)?, tables)?;
 
     let span = bundle.map_or_else(|| bundle_span(&firmware), Ok)?;
     tables.add_read_only(prepare::bundle_address(span), span.pages());
@@ -148,7 +162,8 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     }
     timeline::done(Phase::Digests);
     let inputs = Inputs { tree: blob, overlay, files: &bundle, ram: &[], occupied: &occupied };
-    let Planned { plan, tree: merged } = Plan::new(&inputs)?;
+    let verbose = is_verbose(&firmware);
+    let Planned { plan, tree: merged } = Plan::from_tree(firmware, &inputs)?;
     // The overlay may say otherwise than firmware. What counts is what every core will map.
     match &plan.board.power {
         decided if *decided == manager => {}
@@ -172,8 +187,9 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     }
     timeline::done(Phase::Digests);
     announce(&plan);
+    let merged = Index::new(&merged);
     let cores = prepare_all(&plan, &merged, &bundle, span, tables, uart.as_ref())?;
-    start_all(&plan, cores, tables, is_verbose(&firmware))
+    start_all(&plan, cores, tables, verbose)
 }
 
 fn is_used(plan: &Plan, name: &str) -> bool {
@@ -227,7 +243,7 @@ fn announce(plan: &Plan) {
 /// Prepares every partition and core. The result has one entry per core that a partition owns.
 fn prepare_all(
     plan: &Plan,
-    merged: &dt::Tree<'_>,
+    merged: &Index<'_>,
     bundle: &Bundle<'static>,
     span: PaSpan,
     tables: &mut Stage1,

@@ -49,7 +49,7 @@ pub fn announce(cpus: &[plan::Cpu], verbose: bool) {
         let number = |mpidr: u64| cpus.iter().position(|cpu| cpu.mpidr == mpidr);
         let mut cores: Vec<usize> =
             reports.iter().filter(|report| report.1 == kind).filter_map(|report| number(report.0)).collect();
-        cores.sort_unstable();
+        partita_model::sort::plain(&mut cores);
         let cores: Vec<String> = cores.iter().map(ToString::to_string).collect();
         log::info!(
             "cores {}: {}, {}; {}",

@@ -8,7 +8,7 @@ use core::sync::atomic::AtomicU64;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
 use partita_model::audit::{Form, Region, join};
 use partita_model::bundle::Bundle;
-use partita_model::dt::Tree;
+use partita_model::dt::Index;
 use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, Path, REDIST_SIZE, Spi, Vgic};
 use partita_model::plan::{self, ClearMemory, Console, Dtb, InterruptPath, Plan};
 use partita_model::psci::Start;
@@ -71,13 +71,13 @@ impl Tables for Heap {
 pub fn partition(
     plan: &Plan,
     number: usize,
-    tree: &Tree<'_>,
+    tree: &Index<'_>,
     bundle: &Bundle<'static>,
     machine: &Machine,
 ) -> Result<(&'static Partition, Arena), Box<dyn core::error::Error>> {
     let wanted = &plan.partitions[number];
     let generated = match (&wanted.dtb, wanted.load.dtb_span) {
-        (Dtb::Generated, Some(at)) => Some((partita_model::guest_tree::write(plan, number, tree)?, at)),
+        (Dtb::Generated, Some(at)) => Some((partita_model::guest_tree::write_from(plan, number, tree)?, at)),
         _ => None,
     };
     let frames = gic_frames(&plan.board.gic, wanted.cpus.len());

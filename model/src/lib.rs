@@ -27,6 +27,7 @@ pub mod plan;
 pub mod psci;
 pub mod smccc;
 pub mod smmu;
+pub mod sort;
 pub mod speculation;
 pub mod stage2;
 pub mod syndrome;

@@ -6,7 +6,7 @@ mod common;
 
 use common::{compile_text, virt};
 use partita_model::addr::{Pa, PaSpan, Span};
-use partita_model::dt;
+use partita_model::dt::{self, Index};
 use partita_model::plan::{Board, Conduit, CpuEnable, Gic, PlanError, Reserved, UartKind, devices};
 
 fn tree(source: &str) -> partita_model::dt::Tree<'static> {
@@ -148,10 +148,10 @@ fn what_is_read_first_is_what_the_board_has() {
     for source in [SOC.replace("lost@10000000", watchdog).as_str(), SERVER] {
         let tree = tree(source);
         let board = Board::new(&tree, &[], &[]).unwrap();
-        assert_eq!(Board::stdout(&tree), board.uart);
+        assert_eq!(Board::stdout(&Index::new(&tree)), board.uart);
         assert_eq!(Board::memory(&tree).unwrap(), board.ram);
-        assert_eq!(Board::conduit(&tree), board.psci);
-        assert_eq!(Board::power(&tree), board.power);
+        assert_eq!(Board::conduit(&Index::new(&tree)), board.psci);
+        assert_eq!(Board::power(&Index::new(&tree)), board.power);
         assert_eq!(board.uart.is_some(), board.power.is_some());
         assert!(board.gic.path().contains("/interrupt-controller@"));
     }
@@ -340,7 +340,7 @@ fn who_shares_with_what_partita_keeps() {
 fn what_qemu_virt_offers() {
     let tree = dt::parse(virt()).unwrap();
     let board = Board::new(&tree, &[], &[]).unwrap();
-    assert_eq!(Board::maintenance(&tree), Some(25));
+    assert_eq!(Board::maintenance(&Index::new(&tree)), Some(25));
     let offers = devices::list(&tree, &board);
     let givable: Vec<_> =
         offers.iter().filter(|offer| offer.why_not.is_none()).map(|offer| offer.path.as_str()).collect();

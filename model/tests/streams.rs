@@ -51,7 +51,7 @@ type Found = Result<Option<Vec<Streams>>, &'static str>;
 fn streams(properties: &str, requester: Option<u16>) -> Found {
     let tree = tree(&format!("d {{ {properties} }};"));
     let index = Index::new(&tree);
-    streams_of(&index, &Board::smmus(&tree).unwrap(), index.find("/d").unwrap(), requester)
+    streams_of(&index, &Board::smmus(&Index::new(&tree)).unwrap(), index.find("/d").unwrap(), requester)
 }
 
 fn run(smmu: usize, first: u32, count: u32) -> Streams {
@@ -60,7 +60,7 @@ fn run(smmu: usize, first: u32, count: u32) -> Streams {
 
 #[test]
 fn smmus_are_read() {
-    let smmus = Board::smmus(&tree("")).unwrap();
+    let smmus = Board::smmus(&Index::new(&tree(""))).unwrap();
     let paths: Vec<_> = smmus.iter().map(|smmu| smmu.path.as_str()).collect();
     assert_eq!(paths, ["/iommu@9050000", "/iommu@9090000"]);
     let lines = |smmu: usize| {
@@ -75,7 +75,7 @@ fn smmus_are_read() {
         let bad = format!(
             r#"bad {{ compatible = "arm,smmu-v3"; reg = <0 0xa000000 0 {reg}>; #iommu-cells = <{cells}>; }};"#
         );
-        let error = Board::smmus(&tree(&bad)).unwrap_err();
+        let error = Board::smmus(&Index::new(&tree(&bad))).unwrap_err();
         assert_eq!((error.node.as_str(), error.property.as_deref()), ("/bad", Some(property)), "{error}");
     }
 }

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::addr::{Pa, PaSpan};
+use crate::sort;
 use crate::stage2::Mapping;
 
 /// A piece of an address space and what is behind it.
@@ -104,7 +105,7 @@ pub enum Rule {
 #[must_use]
 pub fn join(mut regions: Vec<Region>) -> Vec<Region> {
     regions.retain(|region| region.size != 0);
-    regions.sort_unstable_by_key(|region| region.input);
+    sort::by(&mut regions, |a, b| a.input < b.input);
     regions.dedup();
     let mut joined: Vec<Region> = Vec::with_capacity(regions.len());
     for region in regions {

@@ -8,13 +8,13 @@ use alloc::vec::Vec;
 
 use crate::dt::{Node, Tree};
 
-use super::{Arguments, arguments, cell, cells, compatible, number, okay, text, value};
+use super::tree::same;
+use super::{Arguments, arguments, cell, cells, names_one, number, okay, text, value};
 use crate::addr::{PA_END, Pa, PaSpan};
 
 /// The nodes of a tree.
 pub struct Index<'a> {
     entries: Vec<Entry<'a>>,
-    paths: BTreeMap<String, usize>,
     phandles: BTreeMap<u32, usize>,
 }
 
@@ -28,6 +28,8 @@ pub struct Entry<'a> {
     pub parent: Option<usize>,
     /// One past the number of the last node below it.
     pub end: usize,
+    /// Its `compatible`, which is asked for most.
+    compatible: &'a [u8],
 }
 
 /// Where a node's `reg` leads.
@@ -74,44 +76,32 @@ impl<'a> Index<'a> {
     /// Reads through a tree.
     #[must_use]
     pub fn new(tree: &'a Tree<'a>) -> Self {
-        let mut index = Self { entries: Vec::new(), paths: BTreeMap::new(), phandles: BTreeMap::new() };
-        // Nodes still to visit with their parents, the next one last.
-        let mut rest = alloc::vec![(&tree.root, None)];
-        while let Some((node, parent)) = rest.pop() {
-            let path = match parent {
-                None => "/".to_owned(),
-                Some(parent) => index.child_path(parent, node.name()),
-            };
-            let number = index.entries.len();
-            for name in ["phandle", "linux,phandle"] {
-                if let Some(phandle) = cell(node, name) {
-                    index.phandles.entry(phandle).or_insert(number);
-                }
-            }
-            index.paths.insert(path.clone(), number);
-            index.entries.push(Entry { path, node, parent, end: number + 1 });
-            let first = rest.len();
-            rest.extend(node.children().map(|child| (child, Some(number))));
-            if let Some(children) = rest.get_mut(first..) {
-                children.reverse();
-            }
-        }
-        for number in (0..index.entries.len()).rev() {
-            let Some((parent, end)) = index.entries.get(number).and_then(|e| Some((e.parent?, e.end))) else {
-                continue;
-            };
-            if let Some(parent) = index.entries.get_mut(parent) {
-                parent.end = parent.end.max(end);
-            }
-        }
+        let mut index = Self { entries: Vec::new(), phandles: BTreeMap::new() };
+        index.add(&tree.root, None, "/".to_owned());
         index
     }
 
-    fn child_path(&self, parent: usize, name: &str) -> String {
-        let mut path = self.path(parent).trim_end_matches('/').to_owned();
-        path.push('/');
-        path.push_str(name);
-        path
+    fn add(&mut self, node: &'a Node<'a>, parent: Option<usize>, path: String) {
+        let number = self.entries.len();
+        for property in &["phandle", "linux,phandle"] {
+            if let Some(phandle) = cell(node, property) {
+                self.phandles.entry(phandle).or_insert(number);
+            }
+        }
+        let compatible = value(node, "compatible").unwrap_or_default();
+        self.entries.push(Entry { path, node, parent, end: number + 1, compatible });
+        for child in node.children() {
+            let above = self.path(number).trim_end_matches('/');
+            let mut path = String::with_capacity(above.len() + 1 + child.name().len());
+            path.push_str(above);
+            path.push('/');
+            path.push_str(child.name());
+            self.add(child, Some(number), path);
+        }
+        let end = self.entries.len();
+        if let Some(entry) = self.entries.get_mut(number) {
+            entry.end = end;
+        }
     }
 
     /// All nodes, each before those below it.
@@ -135,7 +125,22 @@ impl<'a> Index<'a> {
     /// The node with exactly this path.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<usize> {
-        self.paths.get(path).copied()
+        let below = path.strip_prefix('/')?;
+        if below.is_empty() {
+            return Some(0);
+        }
+        below.split('/').try_fold(0, |above, name| {
+            let end = self.entries.get(above)?.end;
+            let mut at = above + 1;
+            while at < end {
+                let entry = self.entries.get(at)?;
+                if same(entry.node.name(), name) {
+                    return Some(at);
+                }
+                at = entry.end;
+            }
+            None
+        })
     }
 
     /// The node with this path, or which this word in /aliases names.
@@ -156,10 +161,14 @@ impl<'a> Index<'a> {
     /// The first usable node that is compatible with one of these.
     #[must_use]
     pub fn usable(&self, with: &[&str]) -> Option<usize> {
-        (0..self.entries.len()).find(|number| {
-            self.node(*number).is_some_and(|node| compatible(node, with))
-                && self.disabled_by(*number).is_none()
-        })
+        (0..self.entries.len())
+            .find(|number| self.is_compatible(*number, with) && self.disabled_by(*number).is_none())
+    }
+
+    /// Whether a node is compatible with one of these.
+    #[must_use]
+    pub fn is_compatible(&self, number: usize, with: &[&str]) -> bool {
+        self.entries.get(number).is_some_and(|entry| names_one(entry.compatible, with))
     }
 
     /// A node and those above it, up to the root.

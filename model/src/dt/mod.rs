@@ -69,10 +69,11 @@ pub fn number(cells: &[u32]) -> Option<u64> {
 /// Bytes as one printable string.
 #[must_use]
 pub fn string(value: &[u8]) -> Option<&str> {
-    match strings(value)?.as_slice() {
-        [one] => Some(*one),
-        _ => None,
-    }
+    value.strip_suffix(&[0])?.iter().all(printable).then_some(value.get(..value.len() - 1)?)?.try_into_str()
+}
+
+fn printable(byte: &u8) -> bool {
+    matches!(*byte, b' '..=b'~' | b'\t')
 }
 
 /// Bytes as printable strings, none of them empty but for a single one.
@@ -82,7 +83,6 @@ pub fn strings(value: &[u8]) -> Option<Vec<&str>> {
     if body.is_empty() {
         return Some(alloc::vec![""]);
     }
-    let printable = |byte: &u8| byte.is_ascii_graphic() || matches!(*byte, b' ' | b'\t');
     body.split(|byte| *byte == 0)
         .map(|part| (!part.is_empty() && part.iter().all(printable)).then_some(part)?.try_into_str())
         .collect()
@@ -108,9 +108,36 @@ pub fn text<'a>(node: &'a Node<'a>, name: &str) -> Option<&'a str> {
 /// Whether `compatible` holds one of these.
 #[must_use]
 pub fn compatible(node: &Node<'_>, with: &[&str]) -> bool {
-    value(node, "compatible")
-        .and_then(strings)
-        .is_some_and(|names| names.iter().any(|name| with.contains(name)))
+    value(node, "compatible").is_some_and(|names| names_one(names, with))
+}
+
+/// Whether a list of strings holds one of these.
+fn names_one(names: &[u8], with: &[&str]) -> bool {
+    let is_one = |name: &[u8]| with.iter().any(|with| with.as_bytes() == name);
+    let mut rest = names;
+    // Most nodes are compatible with something else: what they say is looked at byte by byte only if not.
+    while let Some(end) = nul(rest) {
+        let (name, after) = rest.split_at(end);
+        if is_one(name) {
+            return strings(names).is_some();
+        }
+        rest = after.get(1..).unwrap_or_default();
+    }
+    false
+}
+
+/// Where the first NUL is, eight bytes at a time: a byte from which one can only be taken with a borrow is zero.
+fn nul(bytes: &[u8]) -> Option<usize> {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    let (words, rest) = bytes.as_chunks();
+    for (number, word) in words.iter().enumerate() {
+        let word = u64::from_le_bytes(*word);
+        let zeros = word.wrapping_sub(ONES) & !word & ONES << 7;
+        if zeros != 0 {
+            return Some(8 * number + zeros.trailing_zeros() as usize / 8);
+        }
+    }
+    rest.iter().position(|byte| *byte == 0).map(|at| 8 * words.len() + at)
 }
 
 /// Whether a node's own `status` lets it be used.
@@ -134,6 +161,29 @@ mod tests {
         assert_eq!(strings(&[0, 0, 1, 0]), None);
         assert_eq!(strings(&[0, 0, 0, 1]), None);
         assert_eq!(strings(&[]), None);
+    }
+
+    #[test]
+    fn a_node_is_compatible_with_any_of_its_names() {
+        let with = |value: &[u8]| {
+            let mut node = Node::new("n");
+            node.add_property(Property::new("compatible", value.to_vec()));
+            ["abcdefgh", "i", "longer-than-others", "x"].map(|name| compatible(&node, &["none", name]))
+        };
+        assert_eq!(with(b"abcdefgh\0i\0longer-than-others\0"), [true, true, true, false]);
+        assert_eq!(with(b"longer-than-others\0"), [false, false, true, false]);
+        // Not even the first, where the list is no list of strings.
+        assert_eq!(with(b"abcdefgh\0i\0\xff\0"), [false; 4]);
+        assert_eq!(with(b"abcdefgh\0i"), [false; 4]);
+        assert_eq!(with(b"abcdefgh\0\0x\0"), [false; 4]);
+        assert_eq!(with(b""), [false; 4]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_nul_is_found_where_it_is(bytes in proptest::collection::vec(0..3_u8, 0..40)) {
+            proptest::prop_assert_eq!(nul(&bytes), bytes.iter().position(|byte| *byte == 0));
+        }
     }
 
     #[test]

@@ -110,12 +110,12 @@ impl<'a> Node<'a> {
     /// A property.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&Property<'a>> {
-        self.properties.iter().find(|property| property.name() == name)
+        self.properties.iter().find(|property| same(property.name(), name))
     }
 
     /// A property, to be changed.
     pub fn property_mut(&mut self, name: &str) -> Option<&mut Property<'a>> {
-        self.properties.iter_mut().find(|property| property.name() == name)
+        self.properties.iter_mut().find(|property| same(property.name(), name))
     }
 
     /// Adds a property, or replaces the one of its name.
@@ -128,7 +128,7 @@ impl<'a> Node<'a> {
 
     /// Takes a property out.
     pub fn remove_property(&mut self, name: &str) -> Option<Property<'a>> {
-        let at = self.properties.iter().position(|property| property.name() == name)?;
+        let at = self.properties.iter().position(|property| same(property.name(), name))?;
         Some(self.properties.remove(at))
     }
 
@@ -151,12 +151,12 @@ impl<'a> Node<'a> {
     /// The node directly below it of exactly this name.
     #[must_use]
     pub fn child(&self, name: &str) -> Option<&Node<'a>> {
-        self.children.iter().find(|child| child.name == name)
+        self.children.iter().find(|child| same(&child.name, name))
     }
 
     /// The same, to be changed.
     pub fn child_mut(&mut self, name: &str) -> Option<&mut Node<'a>> {
-        self.children.iter_mut().find(|child| child.name == name)
+        self.children.iter_mut().find(|child| same(&child.name, name))
     }
 
     /// Adds a node below it, or replaces the one of its name.
@@ -170,7 +170,7 @@ impl<'a> Node<'a> {
     /// The node of this name below it, a new one where there is none.
     pub fn child_or_new(&mut self, name: impl Into<Cow<'a, str>>) -> &mut Node<'a> {
         let name = name.into();
-        let at = self.children.iter().position(|child| child.name == name);
+        let at = self.children.iter().position(|child| same(&child.name, &name));
         let at = at.unwrap_or_else(|| {
             self.children.push(Node::new(name));
             self.children.len() - 1
@@ -180,7 +180,7 @@ impl<'a> Node<'a> {
 
     /// Takes a node out.
     pub fn remove_child(&mut self, name: &str) -> Option<Node<'a>> {
-        let at = self.children.iter().position(|child| child.name == name)?;
+        let at = self.children.iter().position(|child| same(&child.name, name))?;
         Some(self.children.remove(at))
     }
 
@@ -210,6 +210,12 @@ impl<'a> Tree<'a> {
     pub fn into_owned(self) -> Tree<'static> {
         Tree { root: self.root.into_owned(), reservations: self.reservations }
     }
+}
+
+/// Whether two names are one, from their ends: that is where those of one tree differ.
+#[inline]
+pub(super) fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().rev().eq(b.bytes().rev())
 }
 
 /// The names in an absolute path.

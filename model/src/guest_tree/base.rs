@@ -233,10 +233,10 @@ impl<'a> Writer<'a> {
         for (name, _) in
             node::child(self.host_root(), "aliases").into_iter().flat_map(|node| properties(node))
         {
-            let target = self.index.resolve(&name).filter(|target| self.copied.contains(target));
+            let target = self.index.resolve(name).filter(|target| self.copied.contains(target));
             let Some(path) = target.map(|target| self.index.path(target)) else { continue };
-            if aliases.property(&name).is_none() && self.console.as_deref() != Some(path) {
-                set_strings(&mut aliases, &name, &[path]);
+            if aliases.property(name).is_none() && self.console.as_deref() != Some(path) {
+                set_strings(&mut aliases, name, &[path]);
             }
         }
         if aliases.properties().next().is_none() {

@@ -187,7 +187,7 @@ impl<'a> Writer<'a> {
         let mut copy = Node::new(host.name());
         let root = self.index.node(0).filter(|_| self.index.upwards(number).count() == 2);
         let clocks_fixed = refs::ASSIGNED_CLOCKS.iter().any(|name| {
-            let list = refs::references(name, value(host, name).unwrap_or_default(), &self.index);
+            let list = refs::references(name, value(host, name).unwrap_or_default(), self.index);
             list.iter().any(|reference| reference.target.is_some_and(|target| self.is_fixed_provider(target)))
         });
         for (name, value) in properties(host) {
@@ -197,7 +197,7 @@ impl<'a> Writer<'a> {
             {
                 continue;
             }
-            let mut found = refs::references(name, value, &self.index);
+            let mut found = refs::references(name, value, self.index);
             let value = match root.and_then(|root| cells::rerooted(host, name, root)) {
                 Some(rerooted) => rerooted,
                 None if name == "clocks" => self.with_fixed_clocks(value, &mut found),

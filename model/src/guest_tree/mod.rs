@@ -30,7 +30,7 @@ use crate::plan::{ErrorKind, Gic, Partition, Plan, PlanError};
 struct Writer<'a> {
     plan: &'a Plan,
     partition: &'a Partition,
-    index: Index<'a>,
+    index: &'a Index<'a>,
     /// The interrupt controller's node in the host's tree, and its number.
     gic: (usize, &'a Node<'a>),
     /// Its phandle, in both trees.
@@ -57,6 +57,15 @@ struct Writer<'a> {
 ///
 /// Names the device whose node cannot be given as it is, or the `guest-tree` node that contradicts the plan.
 pub fn write(plan: &Plan, partition: usize, host: &Tree<'_>) -> Result<Vec<u8>, PlanError> {
+    write_from(plan, partition, &Index::new(host))
+}
+
+/// The same, where the tree was read through already.
+///
+/// # Errors
+///
+/// As [`write`]'s.
+pub fn write_from(plan: &Plan, partition: usize, host: &Index<'_>) -> Result<Vec<u8>, PlanError> {
     let Some(partition) = plan.partitions.get(partition) else {
         return Err(refuse("/partitions", Fault::NoPartition { number: partition }));
     };
@@ -67,8 +76,7 @@ pub fn write(plan: &Plan, partition: usize, host: &Tree<'_>) -> Result<Vec<u8>, 
     writer.console()?;
     writer.aliases();
     writer.guest_tree()?;
-    let mut tree = Tree::default();
-    tree.root = writer.root;
+    let tree = Tree { root: writer.root, ..Tree::default() };
     let bytes = tree.to_dtb();
     match partition.load.dtb_span {
         Some(span) if (bytes.len() as u64) > span.size => {
@@ -79,10 +87,9 @@ pub fn write(plan: &Plan, partition: usize, host: &Tree<'_>) -> Result<Vec<u8>, 
 }
 
 impl<'a> Writer<'a> {
-    fn new(plan: &'a Plan, partition: &'a Partition, host: &'a Tree<'a>) -> Result<Self, PlanError> {
+    fn new(plan: &'a Plan, partition: &'a Partition, index: &'a Index<'a>) -> Result<Self, PlanError> {
         let (Gic::V3 { path, .. } | Gic::V2 { path, .. }) = &plan.board.gic;
-        let index = Index::new(host);
-        let gic = find(&index, path)?;
+        let gic = find(index, path)?;
         let phandles = index.entries().iter().filter_map(|entry| node::phandle(entry.node)).collect();
         let mut writer = Self {
             plan,
@@ -103,7 +110,7 @@ impl<'a> Writer<'a> {
 
     /// The host's node at `path`, which the plan says is there, and its number.
     fn host(&self, path: &str) -> Result<(usize, &'a Node<'a>), PlanError> {
-        find(&self.index, path)
+        find(self.index, path)
     }
 
     /// A phandle that no node has: the next above the highest, or where that is spent the lowest free one.

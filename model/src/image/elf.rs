@@ -3,6 +3,7 @@
 //! Two fixed structures are all that is read (System V ABI, chapters 4 and 5), at whatever alignment the file has
 //! in the bundle.
 
+use crate::sort;
 use alloc::vec::Vec;
 
 use super::{ElfFault, MAX_SIZE, le16, le32, le64};
@@ -119,7 +120,7 @@ pub(super) fn parse(file: &[u8]) -> Result<Elf, ElfFault> {
     if segments.is_empty() {
         return Err(ElfFault::NothingToLoad);
     }
-    segments.sort_unstable_by_key(|s| s.address);
+    sort::by(&mut segments, |a, b| a.address < b.address);
     if segments.is_sorted_by(|a, b| a.address + a.size <= b.address) {
         Ok(Elf { entry: entry.ok_or(ElfFault::Entry)?, movable: kind == ET_DYN, segments })
     } else {

@@ -30,8 +30,8 @@ impl Board {
 
     /// The UART that EL2 prints on, before anything else of the tree was looked at.
     #[must_use]
-    pub fn stdout(tree: &Tree<'_>) -> Option<Uart> {
-        uart(&Index::new(tree))
+    pub fn stdout(index: &Index<'_>) -> Option<Uart> {
+        uart(index)
     }
 
     /// The board's RAM, before anything else of the tree was looked at.
@@ -45,21 +45,20 @@ impl Board {
 
     /// How firmware is called for PSCI, before anything else of the tree was looked at.
     #[must_use]
-    pub fn conduit(tree: &Tree<'_>) -> Option<Conduit> {
-        psci(&Index::new(tree))
+    pub fn conduit(index: &Index<'_>) -> Option<Conduit> {
+        psci(index)
     }
 
     /// What powers the board off where firmware takes no calls, before anything else of the tree was looked at.
     #[must_use]
-    pub fn power(tree: &Tree<'_>) -> Option<PowerController> {
-        power::controller(&Index::new(tree))
+    pub fn power(index: &Index<'_>) -> Option<PowerController> {
+        power::controller(index)
     }
 
     /// The PPI (INTID 16..31) by which the virtual CPU interface asks for maintenance: the GIC's own interrupt.
     #[must_use]
-    pub fn maintenance(tree: &Tree<'_>) -> Option<u32> {
-        let index = Index::new(tree);
-        let gic = gic::node(&index)?;
+    pub fn maintenance(index: &Index<'_>) -> Option<u32> {
+        let gic = gic::node(index)?;
         match gic::interrupt(Some(gic), index.interrupts(gic)?.first()?)? {
             gic::Wired::Private(intid) => Some(intid),
             gic::Wired::Spi(_) => None,
@@ -71,8 +70,8 @@ impl Board {
     /// # Errors
     ///
     /// Where the node of one is malformed.
-    pub fn smmus(tree: &Tree<'_>) -> Result<Vec<super::Smmu>, PlanError> {
-        smmu::smmus(&Index::new(tree))
+    pub fn smmus(index: &Index<'_>) -> Result<Vec<super::Smmu>, PlanError> {
+        smmu::smmus(index)
     }
 
     pub(super) fn read(

@@ -15,7 +15,8 @@ use super::{
     overlay, pci, rules, space, spec,
 };
 use crate::addr::PaSpan;
-use crate::dt::Index;
+use crate::dt::{Index, Tree};
+use crate::sort;
 
 impl Plan {
     /// Decides everything, or says what is wrong with the plan. The same inputs give the same plan or the same words.
@@ -25,7 +26,16 @@ impl Plan {
     /// The first thing that is wrong, in the order of the overlay within each step.
     #[expect(clippy::new_ret_no_self, reason = "the plan comes with the tree that it was read from")]
     pub fn new<'a>(inputs: &Inputs<'a>) -> Result<Planned<'a>, PlanError> {
-        let (tree, note) = overlay::merge(inputs.tree, inputs.overlay)?;
+        Self::from_tree(overlay::board(inputs.tree)?, inputs)
+    }
+
+    /// The same where the board's tree, [`Inputs::tree`], was read already.
+    ///
+    /// # Errors
+    ///
+    /// As [`Plan::new`]'s.
+    pub fn from_tree<'a>(board: Tree<'a>, inputs: &Inputs<'a>) -> Result<Planned<'a>, PlanError> {
+        let (tree, note) = overlay::merge(board, inputs.tree, inputs.overlay)?;
         let mut plan = {
             let index = Index::new(&tree);
             let mut board = Board::read(&tree, &index, inputs.ram, inputs.occupied)?;
@@ -60,10 +70,10 @@ impl Plan {
 
 fn devices(index: &Index<'_>, board: &Board, specs: &[Spec]) -> Result<Vec<Given>, PlanError> {
     // Partita keeps its UART if any console is shared, which a partition's is by default if it owns no UART.
-    let free = Catalogue::new(index, board, false);
+    let free = Catalogue::new(index);
     free.check_interface(board)?;
     let shared = specs.iter().any(|spec| space::shares_console(spec, free.names_uart(&spec.devices)));
-    let catalogue = Catalogue::new(index, board, shared);
+    let catalogue = if shared { free.with_uart(board) } else { free };
     let mut given = give(&catalogue, board, specs)?;
     pci::give(&catalogue, board, specs, &mut given)?;
     Ok(given)
@@ -84,7 +94,7 @@ fn memory(board: &mut Board, specs: &[Spec]) -> Result<(Vec<Vec<Memory>>, Vec<Mo
     for entry in &mut board.reserved {
         entry.span = place::after(&moves, entry);
     }
-    board.reserved.sort_by_key(|entry| entry.span);
+    sort::by(&mut board.reserved, |a, b| a.span < b.span);
     let mut placed = memory.into_iter();
     let of = |spec: &Spec| {
         let entries = spec.memory.iter().zip(placed.by_ref());

@@ -6,19 +6,24 @@ use alloc::string::{String, ToString};
 use super::{ErrorKind, PlanError};
 use crate::dt::{self, Node, NotApplied, OverlayError, Tree, properties, strings, text};
 
-/// Reads both trees and merges them. The result has /partitions. A tree that has them already, because the boot loader
-/// merged it, is used as it is; a note says so where the overlay came too.
+/// Reads the board's tree.
+pub(super) fn board(tree: &[u8]) -> Result<Tree<'_>, PlanError> {
+    dt::parse(tree).map_err(|why| PlanError::node("/", ErrorKind::TreeUnreadable(why)))
+}
+
+/// Reads the overlay and merges it into the board's tree, which was read from `tree`. The result has /partitions. A board's tree
+/// that has them already, because the boot loader merged it, is used as it is; a note says so where the overlay came too.
 pub(super) fn merge<'a>(
+    board: Tree<'a>,
     tree: &'a [u8],
     overlay: Option<&'a [u8]>,
 ) -> Result<(Tree<'a>, Option<String>), PlanError> {
     let top = |kind| PlanError::node("/", kind);
-    let merged = dt::parse(tree).map_err(|why| top(ErrorKind::TreeUnreadable(why)))?;
     let has_plan = |tree: &Tree<'_>| tree.root.child("partitions").is_some();
-    if has_plan(&merged) {
+    if has_plan(&board) {
         let note =
             "the board's tree has /partitions already and is used as it is; the overlay is not applied";
-        return Ok((merged, overlay.map(|_| note.to_string())));
+        return Ok((board, overlay.map(|_| note.to_string())));
     }
     let blob = overlay.ok_or_else(|| top(ErrorKind::NoPartitions))?;
     let overlay = dt::parse(blob).map_err(|why| {
@@ -29,7 +34,7 @@ pub(super) fn merge<'a>(
         })
     })?;
     check(&overlay)?;
-    let merged = dt::apply(merged, overlay, [tree, blob]).map_err(|error| {
+    let merged = dt::apply(board, overlay, [tree, blob]).map_err(|error| {
         top(match error {
             NotApplied::Unreadable(why) => ErrorKind::OverlayUnreadable(why),
             NotApplied::Refused(OverlayError::TargetNotFound(target)) => ErrorKind::NoTarget(target),

@@ -1,7 +1,7 @@
 //! What powers the board off where no firmware takes calls: the tree's system power controller.
 
 use super::PowerController;
-use crate::dt::{Index, Registers, compatible, value};
+use crate::dt::{Index, Registers, value};
 
 /// Controllers that EL2 can drive: the power manager and watchdog of Raspberry Pi's chips.
 const KNOWN: &[&str] = &["brcm,bcm2835-pm-wdt", "brcm,bcm2835-pm", "brcm,bcm2711-pm"];
@@ -13,7 +13,7 @@ const REACH: u64 = 0x28;
 pub(super) fn controller(index: &Index<'_>) -> Option<PowerController> {
     let found = (0..index.entries().len()).find(|number| {
         is_controller(index, *number)
-            && index.node(*number).is_some_and(|node| compatible(node, KNOWN))
+            && index.is_compatible(*number, KNOWN)
             && index.disabled_by(*number).is_none()
     })?;
     let Registers::Mapped(spans) = index.registers(found) else { return None };

@@ -3,6 +3,7 @@
 use alloc::vec::Vec;
 
 use crate::dt::Tree;
+use crate::sort;
 
 use super::place::join;
 use super::{ErrorKind, PlanError, Reserved};
@@ -90,6 +91,6 @@ pub(super) fn reserved(
         }
     }
     reserved.retain(|entry| entry.span.size > 0);
-    reserved.sort_by_key(|entry| entry.span);
+    sort::by(&mut reserved, |a, b| a.span < b.span);
     Ok(reserved)
 }

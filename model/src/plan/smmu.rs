@@ -6,7 +6,8 @@ use alloc::vec::Vec;
 
 use super::{ErrorKind, PlanError, Smmu, Spi, Streams, gic};
 use crate::addr::PaSpan;
-use crate::dt::{Index, Registers, cell, cells, compatible, strings, value};
+use crate::dt::{Index, Registers, cell, cells, strings, value};
+use crate::sort;
 
 /// What EL2 drives (Linux: Documentation/devicetree/bindings/iommu/arm,smmu-v3.yaml).
 const DRIVEN: &[&str] = &["arm,smmu-v3"];
@@ -20,7 +21,7 @@ pub(super) fn smmus(index: &Index<'_>) -> Result<Vec<Smmu>, PlanError> {
 }
 
 fn is_driven(index: &Index<'_>, number: usize) -> bool {
-    index.node(number).is_some_and(|node| compatible(node, DRIVEN)) && index.disabled_by(number).is_none()
+    index.is_compatible(number, DRIVEN) && index.disabled_by(number).is_none()
 }
 
 fn smmu(index: &Index<'_>, number: usize) -> Result<Smmu, PlanError> {
@@ -130,7 +131,7 @@ fn map(
         streams.push(Streams { smmu, first: stream + (from - offset), count: end - from + 1 });
         covered.push((from, end));
     }
-    covered.sort_unstable();
+    sort::plain(&mut covered);
     // The first requester that no entry so far has.
     let mut next = first;
     for (from, end) in covered {
@@ -149,7 +150,7 @@ fn number_of(index: &Index<'_>, smmus: &[Smmu], node: usize) -> Option<usize> {
 
 /// Streams sorted, with runs that touch or overlap made one.
 pub(super) fn merged(mut streams: Vec<Streams>) -> Vec<Streams> {
-    streams.sort_unstable();
+    sort::plain(&mut streams);
     let mut merged: Vec<Streams> = Vec::new();
     for run in streams {
         match merged.last_mut() {

@@ -4,6 +4,7 @@ use alloc::vec::Vec;
 
 use super::{ADDRESS, Error, Mapping, Shape, TABLE_OR_PAGE, Tables, VALID, shift};
 use crate::addr::{IpaSpan, PAGE, Pa, PaSpan};
+use crate::sort;
 
 /// Makes the tables for these mappings and returns the root. Their order does not matter.
 ///
@@ -32,7 +33,7 @@ pub fn pages_needed(shape: &Shape, mappings: &[Mapping]) -> Result<usize, Error>
 fn runs(shape: &Shape, mappings: &[Mapping]) -> Result<Vec<Mapping>, Error> {
     let limit = 1_u64 << shape.ipa_bits();
     let mut sorted = mappings.to_vec();
-    sorted.sort_unstable_by_key(|m| m.ipa);
+    sort::by(&mut sorted, |a, b| a.ipa < b.ipa);
     let mut runs: Vec<Mapping> = Vec::with_capacity(sorted.len());
     for mapping in sorted {
         if mapping.ipa.size == 0 || !mapping.ipa.is_aligned(PAGE) || !mapping.physical().is_aligned(PAGE) {

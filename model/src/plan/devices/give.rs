@@ -16,6 +16,7 @@ use crate::plan::pci::{self, PciPart};
 use crate::plan::smmu;
 use crate::plan::spec::Spec;
 use crate::plan::{Board, Device, ErrorKind, FixedClock, PlanError, Spi, Streams};
+use crate::sort;
 use crate::weaken::{Guard, removed};
 
 /// What one partition gets.
@@ -308,16 +309,16 @@ fn collect<'s>(
             let why = if whole.streams.is_empty() { "does no DMA" } else { "is behind an SMMU" };
             given.notes.push(format!("{} {why}, so dma-trusted changes nothing for it", whole.path));
         }
-        whole.dma.sort_unstable();
+        sort::plain(&mut whole.dma);
         whole.dma.dedup();
-        whole.spis.sort_unstable();
+        sort::plain(&mut whole.spis);
         whole.spis.dedup_by_key(|spi| spi.intid);
         whole.streams = smmu::merged(whole.streams);
         given.spis.extend_from_slice(&whole.spis);
         given.streams.extend_from_slice(&whole.streams);
         given.devices.push(whole);
     }
-    given.spis.sort_unstable();
+    sort::plain(&mut given.spis);
     given.spis.dedup_by_key(|spi| spi.intid);
     given.streams = smmu::merged(given.streams);
     given.mmio = merged_pages(given.devices.iter().flat_map(|device| &device.regs));

@@ -82,27 +82,33 @@ pub(super) const RESOURCES: &[&str] = &["arm,mpam-msc", "arm,mpam-memory-control
 /// and what carries traces to memory, which is DMA past stage 2), and the same as part of a core. Disabled ones count: their
 /// registers are there.
 pub(super) fn is_debug(node: &Node<'_>) -> bool {
+    debugs(&names(node))
+}
+
+/// The same, by the node's names.
+pub(super) fn debugs(names: &[&str]) -> bool {
     let whole = [
         "arm,cpu-debug",
         "arm,embedded-trace-extension",
         "arm,trace-buffer-extension",
         "arm,statistical-profiling-extension-v1",
     ];
-    names(node).iter().any(|name| name.starts_with("arm,coresight") || whole.contains(name))
+    names.iter().any(|name| name.starts_with("arm,coresight") || whole.contains(name))
 }
 
-/// Whether a node is about performance monitors: of cores, which are hidden, or of what cores share.
-pub(super) fn is_monitor(node: &Node<'_>) -> bool {
+/// Whether a node of these names is about performance monitors: of cores, which are hidden, or of what cores share.
+pub(super) fn monitors(names: &[&str]) -> bool {
     let shared = ["arm,dsu-pmu", "arm,smmu-v3-pmcg"];
     let of_cores = ["arm,cortex-", "arm,neoverse-", "apm,", "brcm,vulcan-", "cavium,thunder-"];
-    names(node).iter().any(|name| {
+    names.iter().any(|name| {
         name.starts_with("arm,armv8-pmuv3")
             || shared.contains(name)
             || name.ends_with("-pmu") && of_cores.iter().any(|maker| name.starts_with(maker))
     })
 }
 
-fn names<'a>(node: &'a Node<'_>) -> Vec<&'a str> {
+/// What a node is compatible with.
+pub(super) fn names<'a>(node: &'a Node<'_>) -> Vec<&'a str> {
     value(node, "compatible").and_then(strings).unwrap_or_default()
 }
 
@@ -149,10 +155,10 @@ mod tests {
             assert!(is_debug(&with(&["maker,thing", name])), "{name}");
         }
         for name in ["arm,armv8-pmuv3", "arm,cortex-a72-pmu", "arm,neoverse-n1-pmu", "arm,dsu-pmu"] {
-            assert!(is_monitor(&with(&[name])) && !is_debug(&with(&[name])), "{name}");
+            assert!(monitors(&names(&with(&[name]))) && !is_debug(&with(&[name])), "{name}");
         }
         for name in ["arm,pl011", "arm,primecell", "maker,battery-pmu", "arm,cortex-a72"] {
-            assert!(!is_debug(&with(&[name])) && !is_monitor(&with(&[name])), "{name}");
+            assert!(!is_debug(&with(&[name])) && !monitors(&names(&with(&[name]))), "{name}");
         }
     }
 

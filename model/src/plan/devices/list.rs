@@ -40,7 +40,7 @@ pub struct Offer {
 #[must_use]
 pub fn list(tree: &Tree<'_>, board: &Board) -> Vec<Offer> {
     let index = Index::new(tree);
-    let catalogue = Catalogue::new(&index, board, true);
+    let catalogue = Catalogue::new(&index).with_uart(board);
     let mut offers = Vec::new();
     for (number, entry) in index.entries().iter().enumerate() {
         let Some(facts) = catalogue.facts(number).filter(|facts| !facts.spans().is_empty()) else { continue };

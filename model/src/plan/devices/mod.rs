@@ -14,7 +14,8 @@ use alloc::vec::Vec;
 use super::place::join;
 use super::{Board, ErrorKind, Gic, PlanError, Spi, gic, interface_pages};
 use crate::addr::{PaSpan, Span};
-use crate::dt::{Index, Registers, compatible, value};
+use crate::dt::{Index, Registers, value};
+use crate::sort;
 
 pub(super) use dma::warnings;
 pub(super) use give::{Given, give};
@@ -26,8 +27,6 @@ pub(super) struct Catalogue<'a> {
     facts: Vec<Facts>,
     /// The interrupt controller.
     pub(super) gic: Option<usize>,
-    /// The UART that EL2 prints on, if it does.
-    uart: Option<usize>,
 }
 
 /// What one node has by itself.
@@ -68,11 +67,13 @@ impl Facts {
     }
 }
 
+/// Why the UART is kept.
+const PRINTS: &str = "Partita prints on it for partitions with a shared console (set console to \"none\")";
+
 impl<'a> Catalogue<'a> {
-    /// Reads through the nodes. With `keep_uart`, the board's UART is EL2's.
-    pub(super) fn new(index: &'a Index<'a>, board: &Board, keep_uart: bool) -> Self {
-        let uart = board.uart.as_ref().filter(|_| keep_uart).and_then(|uart| index.find(&uart.path));
-        let mut catalogue = Self { index, facts: Vec::new(), gic: gic::node(index), uart };
+    /// Reads through the nodes.
+    pub(super) fn new(index: &'a Index<'a>) -> Self {
+        let mut catalogue = Self { index, facts: Vec::new(), gic: gic::node(index) };
         let mut own = Vec::new();
         for (number, entry) in index.entries().iter().enumerate() {
             let inherited = entry.parent.and_then(|parent| own.get(parent).copied().flatten());
@@ -83,6 +84,20 @@ impl<'a> Catalogue<'a> {
             catalogue.facts.push(facts);
         }
         catalogue
+    }
+
+    /// The same where the board's UART is EL2's, with what is below it.
+    pub(super) fn with_uart(mut self, board: &Board) -> Self {
+        let uart = board.uart.as_ref().and_then(|uart| self.index.find(&uart.path));
+        let uart = uart.filter(|uart| Some(*uart) != self.gic);
+        let Some((uart, entry)) = uart.and_then(|uart| Some((uart, self.index.entries().get(uart)?))) else {
+            return self;
+        };
+        let before = self.facts(uart).and_then(|facts| facts.own);
+        for facts in self.facts.iter_mut().take(entry.end).skip(uart).filter(|facts| facts.own == before) {
+            facts.own = Some(PRINTS);
+        }
+        self
     }
 
     fn facts_of(&self, number: usize, own: Option<&'static str>) -> Facts {
@@ -121,7 +136,7 @@ impl<'a> Catalogue<'a> {
                 None => facts.controllers.push(interrupt.controller),
             }
         }
-        facts.spis.sort_unstable();
+        sort::plain(&mut facts.spis);
         facts.spis.dedup();
         facts
     }
@@ -136,11 +151,6 @@ impl<'a> Catalogue<'a> {
         let entry = self.index.entries().get(number)?;
         if Some(number) == self.gic {
             return Some("it is the interrupt controller, of which each partition sees its part");
-        }
-        if Some(number) == self.uart {
-            return Some(
-                "Partita prints on it for partitions with a shared console (set console to \"none\")",
-            );
         }
         if super::ram::is_memory(self.index, number) {
             return Some("it is RAM, which memory@* nodes ask for");
@@ -167,13 +177,14 @@ impl<'a> Catalogue<'a> {
             (kinds::INTERCONNECTS, "the traffic of the whole board goes through it"),
             (kinds::RESOURCES, "it shares caches and bandwidth out among all cores"),
         ];
-        if kinds::is_debug(entry.node) {
+        let own = kinds::names(entry.node);
+        if kinds::debugs(&own) {
             return Some("through it a core is debugged, halted or traced from outside");
         }
-        if kinds::is_monitor(entry.node) {
+        if kinds::monitors(&own) {
             return Some("performance monitors are hidden from partitions");
         }
-        kinds.iter().find(|(names, _)| compatible(entry.node, names)).map(|(_, why)| *why)
+        kinds.iter().find(|(names, _)| own.iter().any(|name| names.contains(name))).map(|(_, why)| *why)
     }
 
     /// Whether one of these names leads to a UART.

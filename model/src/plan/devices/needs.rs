@@ -73,12 +73,7 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
                 rest.extend(above(catalogue, target).map(|above| (above, led)));
                 continue;
             };
-            return Err(lacks(
-                catalogue,
-                (number, seen.get(&number).copied().flatten()),
-                &property,
-                provider,
-            ));
+            return Err(lacks(catalogue, (number, seen.get(&number).copied().flatten()), property, provider));
         }
     }
     Ok(uses)

@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use super::{Bridge, Window};
 use crate::addr::{PAGE, Pa, PciAddr};
-use crate::dt::{Index, MapEntry, Registers, cells, compatible, number, value};
+use crate::dt::{Index, MapEntry, Registers, cells, number, value};
 use crate::pci::{Address, BUS_BYTES};
 use crate::plan::{Spi, gic};
 
@@ -16,9 +16,7 @@ const ECAM: &[&str] = &["pci-host-ecam-generic"];
 /// The board's bridges that are not disabled. One whose registers cannot be understood is none of them: nobody can
 /// be given its functions.
 pub(in crate::plan) fn bridges(index: &Index<'_>) -> Vec<Bridge> {
-    let usable = |number: &usize| {
-        index.node(*number).is_some_and(|node| compatible(node, ECAM)) && index.disabled_by(*number).is_none()
-    };
+    let usable = |number: &usize| index.is_compatible(*number, ECAM) && index.disabled_by(*number).is_none();
     (0..index.entries().len()).filter(usable).filter_map(|number| bridge(index, number)).collect()
 }
 

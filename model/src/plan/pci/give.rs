@@ -13,6 +13,7 @@ use crate::pci::Address;
 use crate::plan::devices::{Catalogue, Given, merged_pages};
 use crate::plan::spec::Spec;
 use crate::plan::{Board, ErrorKind, PlanError, SharedStream, smmu};
+use crate::sort;
 
 /// Whether a name in `devices` is a function's rather than a node's: `.../00:02.0`, more or less as lspci prints it.
 pub(in crate::plan) fn is_function(name: &str) -> bool {
@@ -254,7 +255,7 @@ fn share(board: &Board, number: usize, claims: &[Claim<'_>], given: &mut [Given]
         part.functions = of(partition).map(|claim| claim.function.clone()).collect();
         let spis = part.functions.iter().filter_map(|function| function.spi);
         given.spis.extend(spis);
-        given.spis.sort_unstable();
+        sort::plain(&mut given.spis);
         given.spis.dedup_by_key(|spi| spi.intid);
         let streams = part.functions.iter().flat_map(|function| &function.streams);
         given.streams = smmu::merged(given.streams.iter().chain(streams).copied().collect());

@@ -6,12 +6,12 @@
 use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::cmp::Reverse;
 
 use super::moves::moves;
 use super::{PlaceError, join, subtract};
 use crate::addr::{IpaSpan, PAGE, Pa, PaSpan};
 use crate::plan::{ErrorKind, Movable, Move, PlanError, Reserved};
+use crate::sort;
 use crate::weaken::{Guard, removed};
 
 /// A piece of guest memory that needs a place.
@@ -78,7 +78,8 @@ pub fn memory(
         subtract(&mut free, &after(&moves, entry).pages());
     }
     let mut order: Vec<usize> = (0..requests.len()).collect();
-    order.sort_by_key(|&index| Reverse(requests.get(index).map(|request| request.ipa.size)));
+    let size = |index: &usize| requests.get(*index).map(|request| request.ipa.size);
+    sort::by(&mut order, |a, b| size(a) > size(b));
 
     let mut result = Ok(Vec::new());
     for largest_block in BLOCKS {

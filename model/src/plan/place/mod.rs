@@ -17,6 +17,7 @@ pub use memory::{MemoryRequest, Placement, memory};
 use alloc::vec::Vec;
 
 use crate::addr::{Address, Span};
+use crate::sort;
 
 /// What is left of `spans` without `taken`. Sorted spans stay sorted.
 fn subtract<A: Address>(spans: &mut Vec<Span<A>>, taken: &Span<A>) {
@@ -34,7 +35,7 @@ fn subtract<A: Address>(spans: &mut Vec<Span<A>>, taken: &Span<A>) {
 
 /// Sorts spans and joins those that touch or overlap.
 pub(super) fn join<A: Address + Ord>(mut spans: Vec<Span<A>>) -> Vec<Span<A>> {
-    spans.sort_unstable();
+    sort::plain(&mut spans);
     let mut joined: Vec<Span<A>> = Vec::with_capacity(spans.len());
     for span in spans {
         match joined.last_mut() {

@@ -7,6 +7,7 @@ use core::cmp::Reverse;
 use super::subtract;
 use crate::addr::{Pa, PaSpan};
 use crate::plan::{Movable, Move, Reserved};
+use crate::sort;
 
 /// New homes begin on a multiple of the size of EL2's blocks (DDI 0487, D8.2: level 2 with the 4 KiB granule).
 const BLOCK: u64 = 2 << 20;
@@ -39,7 +40,7 @@ pub(super) fn moves(
     for pin in pinned {
         subtract(&mut room, pin);
     }
-    due.sort_by_key(|(what, from)| (Reverse(from.size), *what));
+    sort::by(&mut due, |a, b| (Reverse(a.1.size), a.0) < (Reverse(b.1.size), b.0));
     let mut moves = Vec::new();
     for (what, from) in due {
         let home = room.iter().filter_map(|hole| highest(hole, from.size)).max_by_key(|home| home.base);
@@ -47,7 +48,7 @@ pub(super) fn moves(
         subtract(&mut room, &to);
         moves.push(Move { what, from, to });
     }
-    moves.sort_by_key(|step| (step.what, step.from));
+    sort::by(&mut moves, |a: &Move, b: &Move| (a.what, a.from) < (b.what, b.from));
     Ok(moves)
 }
 
