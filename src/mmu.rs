@@ -3,50 +3,42 @@
 //! operation.
 
 use alloc::vec::Vec;
-use core::ptr::NonNull;
+use core::arch::asm;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use aarch64_paging::Mapping;
-use aarch64_paging::descriptor::{El23Attributes as Attributes, PhysicalAddress};
-use aarch64_paging::paging::{Constraints, El2, MemoryRegion, PageTable, Translation};
-use partita_model::addr::{Pa, PaSpan};
-use partita_model::audit::Rights;
+use partita_model::addr::{Pa, PaSpan, Span};
+use partita_model::audit::{Region, Rights};
+use partita_model::stage1::Root;
+use partita_model::stage2::Tables;
 use spin::mutex::SpinMutex;
 
 use crate::heap::{self, Arena};
-use crate::layout::{self, BLOCK, PAGE};
+use crate::layout::{self, PAGE};
 use crate::window::Window;
 
-const fn attributes(rights: Rights) -> Attributes {
-    Attributes::from_bits_retain(rights.attributes() as usize).union(Attributes::VALID)
+/// Tables lie in the image, at its offset between virtual and physical.
+#[derive(Debug)]
+struct Own;
+
+impl Own {
+    fn word(table: Pa, index: usize) -> *const AtomicU64 {
+        (layout::va_of(table) + 8 * index) as *const AtomicU64
+    }
 }
 
-const TEXT: Attributes = attributes(Rights::Text);
-const RODATA: Attributes = attributes(Rights::Constant);
-const DATA: Attributes = attributes(Rights::Data);
-const DEVICE: Attributes = attributes(Rights::Device);
-
-/// A table descriptor's address (DDI 0487, D8.3.1).
-const NEXT_TABLE: u64 = 0x0000_ffff_ffff_f000;
-
-/// Tables lie in the heap, at the image's offset between virtual and physical.
-#[derive(Debug)]
-struct InHeap;
-
-impl Translation<Attributes> for InHeap {
-    fn allocate_table(&mut self) -> (NonNull<PageTable<Attributes>>, PhysicalAddress) {
-        let va = heap::pages(1, PAGE);
-        let table = NonNull::new(va as *mut PageTable<Attributes>).expect("the heap is not at address 0");
-        (table, PhysicalAddress(layout::pa_of(va).0 as usize))
+impl Tables for Own {
+    fn alloc(&mut self, pages: usize) -> Option<Pa> {
+        Some(layout::pa_of(heap::pages(pages, pages * PAGE)))
     }
 
-    unsafe fn deallocate_table(&mut self, _table: NonNull<PageTable<Attributes>>) {
-        // Tables are only ever added; a core keeps its own for ever.
+    fn read(&self, table: Pa, index: usize) -> u64 {
+        // SAFETY: `table` came from `alloc`, stays for ever, and the model stays within it.
+        unsafe { &*Self::word(table, index) }.load(Ordering::Relaxed)
     }
 
-    fn physical_to_virtual(&self, pa: PhysicalAddress) -> NonNull<PageTable<Attributes>> {
-        let va = layout::va_of(Pa(pa.0 as u64));
-        NonNull::new(va as *mut PageTable<Attributes>).expect("the heap is not at address 0")
+    fn write(&mut self, table: Pa, index: usize, value: u64) {
+        // SAFETY: as above. A walk that is on its way finds the zeroed table behind the entry, or no entry.
+        unsafe { &*Self::word(table, index) }.store(value, Ordering::Release);
     }
 }
 
@@ -76,53 +68,47 @@ pub fn device_address(span: PaSpan) -> usize {
 
 /// The translation tables of one core.
 #[derive(Debug)]
-pub struct Stage1(Mapping<InHeap, El2>);
+pub struct Stage1(Root);
 
 impl Stage1 {
     /// Tables with the image: text executable, the rest not. Everything else is added with the other functions.
     pub fn new() -> Self {
-        let mut tables = Self(Mapping::new(InHeap, 0, El2));
-        let at = |va| layout::pa_of(va);
+        let mut tables = Self(Root(layout::pa_of(heap::pages(1, PAGE))));
         let (text, rodata, data) = (layout::text_end(), layout::rodata_end(), layout::data_end());
-        tables.map(layout::IMAGE, text - layout::IMAGE, at(layout::IMAGE), TEXT);
-        tables.map(text, rodata - text, at(text), RODATA);
-        tables.map(rodata, data - rodata, at(rodata), DATA);
+        for (start, end, rights) in [
+            (layout::IMAGE, text, Rights::Text),
+            (text, rodata, Rights::Constant),
+            (rodata, data, Rights::Data),
+        ] {
+            tables.map(start, end - start, layout::pa_of(start), rights);
+        }
         tables
     }
 
-    fn map(&mut self, va: usize, size: usize, pa: Pa, attributes: Attributes) {
-        if size == 0 {
-            return;
-        }
-        // The image keeps page mappings, as boot.S made them: changing the size would need break-before-make.
-        let constraints =
-            if va < layout::image_end() { Constraints::NO_BLOCK_MAPPINGS } else { Constraints::empty() };
-        let region = MemoryRegion::new(va, va + size);
-        self.0
-            .map_range(
-                &region,
-                PhysicalAddress(pa.0 as usize),
-                attributes,
-                constraints | Constraints::NO_CONTIGUOUS_HINT,
-            )
-            .expect("EL2's own address space is laid out without overlaps");
+    fn map(&mut self, va: usize, size: usize, pa: Pa, rights: Rights) {
+        // The image keeps page mappings, as boot.S made them: its parts are not aligned to more.
+        let blocks = va >= layout::image_end();
+        let region = Region::own(va, Span { base: pa, size: size as u64 }, rights);
+        self.0.map(&mut Own, &region, blocks).expect("EL2's own address space is laid out without overlaps");
+        // SAFETY: barriers: walks see the new entries, which translated nothing before (DDI 0487, D8.16).
+        unsafe { asm!("dsb ishst", "isb", options(nostack, preserves_flags)) };
     }
 
     /// Maps what was allocated in an arena.
     pub fn add_arena(&mut self, arena: Arena) {
-        self.map(arena.start, arena.size, layout::pa_of(arena.start), DATA);
+        self.map(arena.start, arena.size, layout::pa_of(arena.start), Rights::Data);
     }
 
     /// Maps the whole heap and the boot stack: for the first core, until it is done with preparing.
     pub fn add_boot(&mut self) {
         let start = layout::boot_guard() + PAGE;
-        self.map(start, layout::image_end() - start, layout::pa_of(start), DATA);
+        self.map(start, layout::image_end() - start, layout::pa_of(start), Rights::Data);
     }
 
     /// Allocates a stack that ends at `top`, and maps it there; its pages.
     pub fn add_stack(&mut self, top: usize, size: usize) -> usize {
         let stack = heap::pages(size / PAGE, PAGE);
-        self.map(top - size, size, layout::pa_of(stack), DATA);
+        self.map(top - size, size, layout::pa_of(stack), Rights::Data);
         stack
     }
 
@@ -130,7 +116,7 @@ impl Stage1 {
     pub fn add_device(&mut self, span: PaSpan) -> usize {
         let va = device_address(span);
         let pages = span.pages();
-        self.map(va & !(PAGE - 1), pages.size as usize, pages.base, DEVICE);
+        self.map(va & !(PAGE - 1), pages.size as usize, pages.base, Rights::Device);
         va
     }
 
@@ -138,50 +124,37 @@ impl Stage1 {
     pub fn add_mailbox(&mut self, pa: Pa) -> usize {
         let span = PaSpan { base: pa, size: 8 };
         let va = device_address(span);
-        self.map(va & !(PAGE - 1), PAGE, span.pages().base, DATA);
+        self.map(va & !(PAGE - 1), PAGE, span.pages().base, Rights::Data);
         va
     }
 
     /// Maps device registers at a given address.
     pub fn add_device_at(&mut self, va: usize, span: PaSpan) {
-        self.map(va, span.size as usize, span.base, DEVICE);
+        self.map(va, span.size as usize, span.base, Rights::Device);
     }
 
     /// Maps memory read-only: the firmware's tree and the bundle. `va` and the range's start agree modulo 2 MiB where
     /// blocks are wanted.
     pub fn add_read_only(&mut self, va: usize, span: PaSpan) {
-        self.map(va, span.size as usize, span.base, RODATA);
+        self.map(va, span.size as usize, span.base, Rights::Constant);
     }
 
     /// Makes the window's tables, which stay, and gives their descriptors, which are invalid.
     pub fn add_window(&mut self) -> Window {
-        for (va, size) in [(layout::WINDOW_BLOCK, BLOCK), (layout::WINDOW_PAGES, PAGE)] {
-            self.map(va, size, Pa(0), DATA);
-            self.map(va, size, Pa(0), Attributes::empty());
-        }
-        let block = self.descriptor(layout::WINDOW_BLOCK, 2);
-        let pages = self.descriptor(layout::WINDOW_PAGES, 3);
-        // SAFETY: tables are in the heap, mapped, for ever; from here on only the window touches these descriptors,
+        let entry = |va: usize, level: u8| {
+            let entry = self.0.entry(&mut Own, va as u64, level).ok().filter(|entry| entry.level == level);
+            let entry = entry.expect("nothing else is mapped where the window is");
+            Own::word(entry.table, entry.index)
+        };
+        let (block, pages) = (entry(layout::WINDOW_BLOCK, 2), entry(layout::WINDOW_PAGES, 3));
+        // SAFETY: tables are in the image, mapped, for ever; from here on only the window touches these descriptors,
         // and the first of a level-3 table has all 512 behind it.
         unsafe { Window::new(&*block, core::slice::from_raw_parts(pages, 512)) }
     }
 
-    /// The descriptor that translates an address at a level, above which there are tables.
-    fn descriptor(&self, va: usize, level: usize) -> *const AtomicU64 {
-        let entry = |table: Pa, level| {
-            let index = va >> (12 + 9 * (3 - level)) & 0x1ff;
-            (layout::va_of(table) + 8 * index) as *const AtomicU64
-        };
-        (0..level).fold(entry(self.root(), 0), |descriptor, level| {
-            // SAFETY: a descriptor of these tables, which are in the heap and mapped.
-            let next = unsafe { &*descriptor }.load(Ordering::Relaxed);
-            entry(Pa(next & NEXT_TABLE), level + 1)
-        })
-    }
-
-    /// Physical address of the root, for TTBR0_EL2. The tables are cleaned so that a core with caches off sees them.
+    /// Physical address of the root, for TTBR0_EL2.
     pub fn root(&self) -> Pa {
-        Pa(self.0.root_address().0 as u64)
+        self.0.0
     }
 
     /// Switches to these tables.
@@ -191,8 +164,11 @@ impl Stage1 {
     pub unsafe fn activate(&self) {
         // SAFETY: as the caller promises; the stale entries of the previous tables are dropped at once.
         unsafe {
-            self.0.activate();
-            core::arch::asm!("tlbi alle2", "dsb nsh", "isb", options(nostack, preserves_flags));
+            asm!(
+                "msr ttbr0_el2, {}", "isb", "tlbi alle2", "dsb nsh", "isb",
+                in(reg) self.root().0,
+                options(nostack, preserves_flags)
+            );
         }
     }
 }

@@ -29,6 +29,7 @@ pub mod smccc;
 pub mod smmu;
 pub mod sort;
 pub mod speculation;
+pub mod stage1;
 pub mod stage2;
 pub mod syndrome;
 pub mod sysreg;
