@@ -14,7 +14,7 @@ use partita_model::plan::{self, Plan};
 use tock_registers::interfaces::Readable;
 
 use crate::core::Core;
-use crate::heap::Arena;
+use crate::heap::{self, Arena};
 use crate::layout::{self, BLOCK, PAGE};
 use crate::mmu::device_address;
 use crate::prepare::{Machine, bundle_address};
@@ -156,8 +156,9 @@ pub fn wanted(
 pub fn at_boot(plan: &Plan, cores: &[(usize, &'static mut Core)]) -> Result<(), Box> {
     let memory: Vec<PaSpan> =
         plan.partitions.iter().flat_map(|partition| &partition.memory).map(plan::Memory::physical).collect();
-    let (first, last) = layout::heap();
-    let heap = Span { base: layout::pa_of(first), size: (last - first) as u64 };
+    // Where tables may lie: in what is kept, none of which is a partition's.
+    let [kept, _] = heap::used();
+    let heap = Span { base: layout::pa_of(kept.start), size: kept.len() as u64 };
     let whole = |audit: &mut Audit| -> Result<u64, Fault> {
         while let Some(page) = audit.page() {
             step(audit, page, heap)?;

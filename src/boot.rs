@@ -11,7 +11,7 @@ use partita_abi::psci;
 use partita_model::addr::{Pa, PaSpan, Span};
 use partita_model::bundle::{Bundle, OVERLAY};
 use partita_model::dt::{self, Index};
-use partita_model::plan::{self, Board, CpuEnable, Inputs, Movable, Plan, Planned, Reserved};
+use partita_model::plan::{self, Board, CpuEnable, Inputs, Movable, Plan, Planned, Reserved, own};
 
 use crate::core::Core;
 use crate::heap::Arena;
@@ -152,7 +152,7 @@ fn boot(tree: PaSpan, bundle: Option<PaSpan>, moved: bool) -> Result<&'static mu
     timeline::done(Phase::Bundle);
 
     let occupied = [
-        Reserved::movable(layout::image(), Movable::Hypervisor),
+        Reserved::hypervisor(layout::image()),
         Reserved::movable(span, Movable::Bundle),
         Reserved::movable(tree, Movable::Tree),
     ];
@@ -336,6 +336,8 @@ fn start_all(
     });
     SECONDARIES[0].store(layout::pa_of(table.as_ptr() as usize).0, Ordering::Relaxed);
     SECONDARIES[1].store(table.len() as u64, Ordering::Relaxed);
+    let owned = cores.iter().any(|(index, _)| plan.board.cpus[*index].mpidr == here);
+    lend(plan, tables, owned)?;
     let others = cores.iter().filter(|(index, _)| plan.board.cpus[*index].mpidr != here).count();
     let streams = plan.partitions.iter().any(|partition| !partition.streams.is_empty());
     if others + spare.len() != 0 || streams {
@@ -386,10 +388,39 @@ fn start_all(
         }
         // A boot core that no partition owns has nothing left to do.
         None => {
+            heap::hand_over_mapped();
             muster::go();
             power::core_off()
         }
     })
+}
+
+/// Sees to it that what is kept is no partition's, and whether what is not is one's. Nothing more is kept from here on. A core
+/// that no partition has stays on tables of the boot's, which then have to be kept, too.
+fn lend(plan: &Plan, tables: &mut Stage1, owned: bool) -> Result<(), Refusal> {
+    let memory = || plan.partitions.iter().flat_map(|partition| &partition.memory);
+    let overlaps = |part: &PaSpan| memory().any(|memory| memory.physical().overlaps(part));
+    if !overlaps(&layout::image()) {
+        return Ok(());
+    }
+    if !owned {
+        *tables = Arena::fill(own::BOOT_PAGES as usize * PAGE, |_| {
+            let mut kept = Stage1::new();
+            kept.add_boot();
+            kept.add_known_devices();
+            // SAFETY: the image, the heap, the boot stack and registers stay where they were.
+            unsafe { kept.activate() };
+            kept
+        });
+    }
+    let kept = heap::lend();
+    if overlaps(&kept) {
+        return Err(alloc::format!(
+            "the plan lets a partition have memory of the hypervisor's, which needs {kept} for good; this is a defect"
+        )
+        .into());
+    }
+    Ok(())
 }
 
 fn start_core(cpu: &plan::Cpu, tables: &mut Stage1) -> Result<(), Refusal> {

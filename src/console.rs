@@ -20,13 +20,14 @@ use partita_model::console::focus::{self, Event, Filter, HELP};
 use partita_model::console::line::Assembler;
 use partita_model::console::ring::Ring;
 use partita_model::pl011::FIFO;
-use partita_model::plan::{self, Plan};
+use partita_model::plan::{self, Plan, own};
 use spin::Once;
 use spin::mutex::{SpinMutex, TicketMutex};
 
 use crate::clock::{self, Deadline};
 use crate::core::Core;
 use crate::gic::{self, Found, Lrs, Seat};
+use crate::layout::PAGE;
 use crate::{audit, board, status, uart};
 
 pub use terminal::Terminal;
@@ -46,6 +47,7 @@ const INPUT: usize = 256;
 
 /// What a partition's consoles need of shared memory.
 pub const SHARED_BYTES: usize = size_of::<Channel>();
+const _: () = assert!(SHARED_BYTES <= own::CONSOLE_PAGES as usize * PAGE);
 
 /// What all cores share of one partition's console.
 #[derive(Debug)]

@@ -27,7 +27,7 @@ use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
 use crate::window::Window;
-use crate::{board, console, el1, layout, life, muster, power, smmu};
+use crate::{board, console, el1, heap, layout, life, muster, power, smmu};
 
 /// What the fast path of SGIs needs of this core.
 #[repr(C)]
@@ -403,6 +403,7 @@ extern "C" fn core_main(core: *mut Core) -> ! {
         power::off();
     }
     if core.begins {
+        heap::hand_over(&mut core.window);
         muster::go();
     } else {
         kinds::report(kind);

@@ -8,12 +8,16 @@ use alloc::alloc::handle_alloc_error;
 use core::alloc::{GlobalAlloc, Layout};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
 use buddy_system_allocator::Heap;
+use partita_model::addr::{PaSpan, Span};
+use partita_model::plan::own;
 use spin::mutex::SpinMutex;
 
 use crate::cache;
 use crate::layout::{self, PAGE};
+use crate::window::Window;
 
 /// Blocks of powers of two from here on are small, and not the buddy allocator's own business: it looks for a freed block's
 /// other half among all free ones, and most of what the boot allocates is small and soon freed.
@@ -152,6 +156,7 @@ static ALLOCATOR: Allocator = Allocator(SpinMutex::new(Boot {
 /// Hands the boot heap to the allocator. Called once.
 pub fn init() {
     let (next, end) = layout::heap();
+    assert!((end - next) as u64 == own::HEAP, "src/image.ld and the plan have one idea of the heap");
     ALLOCATOR.0.lock().free = Bump { next, end };
 }
 
@@ -228,6 +233,36 @@ impl Arena {
         ALLOCATOR.0.lock().arena = None;
         result
     }
+}
+
+/// Where what is kept ends and what a partition has of the heap begins, once that is so; 0: none does.
+static LENT: AtomicUsize = AtomicUsize::new(0);
+
+/// What is not kept is a partition's. The image with what is.
+pub fn lend() -> PaSpan {
+    let end = used()[0].end;
+    LENT.store(end, Ordering::Relaxed);
+    Span { base: layout::image().base, size: (end - layout::IMAGE) as u64 }
+}
+
+/// Leaves nothing of EL2's in memory that is lent, nor in caches; whoever calls has done with it. On tables of a core's own.
+pub fn hand_over(window: &mut Window) {
+    if let Some(lent) = lent() {
+        let span = Span { base: layout::pa_of(lent.start), size: lent.len() as u64 };
+        window.each(span, |bytes, _| cache::clear(bytes.as_mut_ptr() as usize, bytes.len()));
+    }
+}
+
+/// The same on tables that map the heap, and that are kept.
+pub fn hand_over_mapped() {
+    if let Some(lent) = lent() {
+        cache::clear(lent.start, lent.len());
+    }
+}
+
+fn lent() -> Option<Range<usize>> {
+    let start = LENT.load(Ordering::Relaxed);
+    (start != 0).then(|| start..layout::heap().1)
 }
 
 /// What is kept of the heap, and what the boot has had of it for itself.

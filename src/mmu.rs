@@ -120,6 +120,13 @@ impl Stage1 {
         va
     }
 
+    /// Maps all registers that have a [`device_address`].
+    pub fn add_known_devices(&mut self) {
+        for known in DEVICES.lock().iter() {
+            self.map(known.va, known.size, known.pa, Rights::Device);
+        }
+    }
+
     /// Maps a page of memory that the board uses to wake cores, at its [`device_address`].
     pub fn add_mailbox(&mut self, pa: Pa) -> usize {
         let span = PaSpan { base: pa, size: 8 };

@@ -10,7 +10,7 @@ use partita_model::audit::{Form, Region, join};
 use partita_model::bundle::Bundle;
 use partita_model::dt::Index;
 use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, Path, REDIST_SIZE, Spi, Vgic};
-use partita_model::plan::{self, ClearMemory, Console, Dtb, InterruptPath, Plan};
+use partita_model::plan::{self, ClearMemory, Console, Dtb, InterruptPath, Plan, own};
 use partita_model::psci::Start;
 use partita_model::stage2::{self, Mapping, Shape, Tables};
 use partita_model::weaken::{Guard, removed};
@@ -86,18 +86,20 @@ pub fn partition(
     let highest = wanted.spis.iter().map(|spi| spi.intid).max().unwrap_or(31);
     let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
     let tree_bytes = generated.as_ref().map_or(0, |(tree, _)| tree.len());
-    let pci_bytes = wanted.pci.iter().map(|part| PAGE + 512 * part.functions.len()).sum::<usize>();
+    let function = own::FUNCTION_BYTES as usize;
+    let pci_bytes = wanted.pci.iter().map(|part| PAGE + function * part.functions.len()).sum::<usize>();
+    const { assert!(size_of::<Region>() <= own::REGION_BYTES as usize) };
     let wanted_bytes = 2 * mappings.len() * size_of::<Region>();
     let direct = wanted.is_direct();
     let root_span =
         PaSpan { base: root, size: if direct { u64::from(shape.root_pages) * PAGE as u64 } else { 0 } };
-    let size = 16 * PAGE
+    let size = own::PARTITION_PAGES as usize * PAGE
         + root_span.size as usize
         + pci_bytes
         + wanted_bytes
         + ready_bytes
         + tree_bytes
-        + wanted.cpus.len() * 8 * PAGE;
+        + wanted.cpus.len() * own::VCPU_PAGES as usize * PAGE;
     Arena::fill(size, |arena| {
         let setup = Setup {
             number,
@@ -215,8 +217,8 @@ pub fn core(
     machine: &Machine,
 ) -> &'static mut Core {
     let owned = &plan.partitions[partition.number];
-    // Two tables for each bridge.
-    Arena::fill((26 + 2 * owned.pci.len()) * PAGE, |own| {
+    let pages = own::CORE_PAGES as usize + own::BRIDGE_PAGES as usize * owned.pci.len();
+    Arena::fill(pages * PAGE, |own| {
         let mut stage1 = Stage1::new();
         stage1.add_arena(own);
         stage1.add_arena(arena);

@@ -30,14 +30,11 @@ pub fn occupied(ram: &[PaSpan], sizes: Sizes) -> Vec<Reserved> {
     let bundle = base.saturating_add((total / 2).min(128 * MIB)).max(image.saturating_add(sizes.image));
     let bundle = bundle.next_multiple_of(0x1000);
     let tree = bundle.saturating_add(sizes.bundle).next_multiple_of(2 * MIB);
-    let pieces = [
-        (image, sizes.image, Movable::Hypervisor),
-        (bundle, sizes.bundle, Movable::Bundle),
-        (tree, sizes.tree, Movable::Tree),
-    ];
+    let pieces = [(bundle, sizes.bundle, Movable::Bundle), (tree, sizes.tree, Movable::Tree)];
     let reserved =
         |(at, size, what): (u64, u64, Movable)| Some(Reserved::movable(PaSpan::new(Pa(at), size)?, what));
-    pieces.into_iter().filter_map(reserved).collect()
+    let own = PaSpan::new(Pa(image), sizes.image).map(Reserved::hypervisor);
+    own.into_iter().chain(pieces.into_iter().filter_map(reserved)).collect()
 }
 
 #[cfg(test)]

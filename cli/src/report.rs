@@ -81,14 +81,24 @@ pub fn text(session: &Session) -> String {
 }
 
 fn partitions(session: &Session) -> Table {
-    let mut table =
-        Table::new(&["name", "cores", "memory", "devices", "console", "interrupts", "start", "tree"]);
+    let mut table = Table::new(&[
+        "name",
+        "cores",
+        "memory",
+        "tables",
+        "devices",
+        "console",
+        "interrupts",
+        "start",
+        "tree",
+    ]);
     for (index, partition) in session.plan.partitions.iter().enumerate() {
         let total: u64 = partition.memory.iter().map(|memory| memory.ipa.size).sum();
         table.row([
             partition.name.clone(),
             partition.cpus.len().to_string(),
             size(total),
+            size(partition.table_bytes(&session.plan.board.gic)),
             (partition.devices.len() + partition.functions().count()).to_string(),
             console(&partition.console),
             word(&partition.interrupt_path),
@@ -392,6 +402,7 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
         "path": partition.path,
         "cpus": partition.cpus.iter().map(|index| plan.board.cpus[*index].path.as_str()).collect::<Vec<_>>(),
         "memory": memory.collect::<Vec<_>>(),
+        "table-bytes": partition.table_bytes(&plan.board.gic),
         "devices": devices.collect::<Vec<_>>(),
         "pci": partition.pci.iter().map(|part| pci_json(plan, part)).collect::<Vec<_>>(),
         "interrupts": spis_json(&partition.spis),

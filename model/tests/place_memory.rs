@@ -148,7 +148,7 @@ proptest! {
         let board: Vec<_> = spans.iter().map(|&(base, size)| PaSpan { base: Pa(base), size }).collect();
         let kinds = [None, Some(Movable::Bundle), Some(Movable::Hypervisor), None];
         let taken: Vec<_> = spans.iter().rev().zip(kinds).map(|(&(base, size), movable)| Reserved {
-            span: PaSpan { base: Pa(size), size: base }, what: String::new(), movable,
+            span: PaSpan { base: Pa(size), size: base }, what: String::new(), movable, heap: 0,
         }).collect();
         let requests: Vec<_> = wanted.iter().map(|&(base, size, pin)| MemoryRequest {
             node: String::new(), property: "reg", ipa: IpaSpan { base: Ipa(base), size }, pin: pin.map(Pa),

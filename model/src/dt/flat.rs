@@ -76,6 +76,14 @@ pub fn total_size(header: &[u8]) -> Result<usize, Unreadable> {
     if size > MAX_TREE { Err(Unreadable::Large(size)) } else { Ok(size) }
 }
 
+/// Bytes of what is in a tree, as its header says: its structure and its strings. Trees are padded.
+#[must_use]
+pub fn content(bytes: &[u8]) -> u64 {
+    let field = |at: usize| bytes.get(at..at + 4)?.try_into().ok().map(u32::from_be_bytes).map(u64::from);
+    let sum = field(32).unwrap_or(0) + field(36).unwrap_or(0);
+    sum.min(bytes.len() as u64)
+}
+
 /// A blob that dtoolkit takes. What follows its `totalsize` is ignored.
 fn checked(bytes: &[u8]) -> Result<Fdt<'_>, Unreadable> {
     let size = total_size(bytes)?;

@@ -11,7 +11,7 @@ mod words;
 use alloc::vec::Vec;
 
 pub use apply::{NotApplied, OverlayError, apply, merge};
-pub use flat::{MAX_DEPTH, MAX_TREE, Unreadable, parse, total_size};
+pub use flat::{MAX_DEPTH, MAX_TREE, Unreadable, content, parse, total_size};
 pub use index::{Entry, Index, Interrupt, MapEntry, Registers, Target};
 pub use refs::{Arguments, arguments};
 pub use tree::{Node, Property, Tree};

@@ -11,11 +11,11 @@ use super::pci::Bridge;
 use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
-    Board, Console, Dtb, ErrorKind, Inputs, InterruptPath, Memory, Move, Partition, Plan, PlanError, Planned,
-    overlay, pci, rules, space, spec,
+    Board, Console, Dtb, ErrorKind, Inputs, InterruptPath, Memory, Movable, Move, Partition, Plan, PlanError,
+    Planned, overlay, own, pci, rules, space, spec,
 };
-use crate::addr::PaSpan;
-use crate::dt::{Index, Tree};
+use crate::addr::{Pa, PaSpan};
+use crate::dt::{self, Index, Tree};
 use crate::sort;
 
 impl Plan {
@@ -52,7 +52,8 @@ impl Plan {
                 consoles.push((space::console(&board, spec, given, bell)?, bell));
             }
             rules::supported(&specs)?;
-            let (memory, moves) = memory(&mut board, &specs)?;
+            let trees = dt::content(inputs.tree) + inputs.overlay.map_or(0, dt::content);
+            let (memory, moves) = memory(&mut board, &specs, &given, trees)?;
             let shares = cores.into_iter().zip(given).zip(consoles).zip(memory);
             let shares = shares.map(|(((cpus, given), (console, bell)), memory)| Share {
                 cpus,
@@ -80,7 +81,12 @@ fn devices(index: &Index<'_>, board: &Board, specs: &[Spec]) -> Result<Vec<Given
 }
 
 /// Where each partition's RAM is, and what makes room for it; the board is told of the new places.
-fn memory(board: &mut Board, specs: &[Spec]) -> Result<(Vec<Vec<Memory>>, Vec<Move>), PlanError> {
+fn memory(
+    board: &mut Board,
+    specs: &[Spec],
+    given: &[Given],
+    trees: u64,
+) -> Result<(Vec<Vec<Memory>>, Vec<Move>), PlanError> {
     let entries = || specs.iter().flat_map(|spec| &spec.memory);
     let requests: Vec<MemoryRequest> = entries()
         .map(|entry| MemoryRequest {
@@ -90,17 +96,37 @@ fn memory(board: &mut Board, specs: &[Spec]) -> Result<(Vec<Vec<Memory>>, Vec<Mo
             pin: entry.pin,
         })
         .collect();
-    let Placement { memory, moves } = place::memory(&board.ram, &board.reserved, &requests)?;
+    let of = |bases: Vec<Pa>| -> Vec<Vec<Memory>> {
+        let mut bases = bases.into_iter();
+        let of = |spec: &Spec| {
+            let entries = spec.memory.iter().zip(bases.by_ref());
+            entries.map(|(entry, pa)| Memory { ipa: entry.ipa, pa, numa: entry.numa }).collect()
+        };
+        specs.iter().map(of).collect()
+    };
+    let placed = match place::memory(&board.ram, &board.reserved, &requests) {
+        Ok(Placement { memory, moves }) => (of(memory), moves),
+        Err(error) => {
+            // Once more with what the hypervisor does not keep, as if all lay where guests see it; that is a guess.
+            let bases = requests.iter().map(|request| request.pin.unwrap_or(Pa(request.ipa.base.0)));
+            let guess = own::kept(board, specs, given, &of(bases.collect()), trees) + own::SLACK;
+            let reserved = own::without_rest(&board.reserved, guess);
+            let placed = place::memory(&board.ram, &reserved, &requests);
+            let placed = placed.ok().map(|Placement { memory, moves }| (of(memory), moves));
+            // What EL2 moves may not come to lie there, and neither may itself.
+            let stays = |moves: &[Move]| moves.iter().all(|step| step.what == Movable::Tree);
+            let fits = |memory: &[Vec<Memory>]| own::kept(board, specs, given, memory, trees) <= guess;
+            placed.filter(|(memory, moves)| stays(moves) && fits(memory)).ok_or(error)?
+        }
+    };
+    let (memory, moves) = placed;
     for entry in &mut board.reserved {
         entry.span = place::after(&moves, entry);
     }
+    let kept = own::kept(board, specs, given, &memory, trees);
+    board.reserved = own::without_rest(&board.reserved, kept);
     sort::by(&mut board.reserved, |a, b| a.span < b.span);
-    let mut placed = memory.into_iter();
-    let of = |spec: &Spec| {
-        let entries = spec.memory.iter().zip(placed.by_ref());
-        entries.map(|(entry, pa)| Memory { ipa: entry.ipa, pa, numa: entry.numa }).collect()
-    };
-    Ok((specs.iter().map(of).collect(), moves))
+    Ok((memory, moves))
 }
 
 /// What a partition gets of the board.

@@ -9,6 +9,7 @@ mod error;
 mod gic;
 mod make;
 mod overlay;
+pub mod own;
 mod own_tree;
 pub mod pci;
 pub mod place;

@@ -2,7 +2,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Gic, InterruptPath, Partition, interface_pages};
+use super::{Gic, InterruptPath, Memory, Partition, interface_pages, own};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan};
 use crate::stage2::{Kind, Mapping};
 
@@ -16,27 +16,37 @@ impl Partition {
     /// All of its stage 2 on a board with this interrupt controller: its memory, and its devices at their own addresses.
     #[must_use]
     pub fn mappings(&self, gic: &Gic) -> Vec<Mapping> {
-        let memory = self.memory.iter().map(|memory| (memory.ipa, memory.pa, Kind::Memory));
-        let devices = self.mmio.iter().map(|span| {
-            let ipa = IpaSpan { base: Ipa(span.base.0), size: span.size };
-            (ipa, span.base, Kind::Device)
-        });
-        // The virtual CPU interface, where the guest takes it for the physical one; of that its first page, without GICC_DIR,
-        // where interrupts do not pass EL2. Nothing else of the controller.
-        let direct = self.is_direct();
-        let interface = match gic {
-            Gic::V2 { cpu, .. } if direct => {
-                let page = PaSpan { size: PAGE, ..interface_pages(cpu) };
-                Some((IpaSpan { base: Ipa(cpu.base.0), size: PAGE }, page.base, Kind::Device))
-            }
-            Gic::V2 { cpu, vcpu, .. } => {
-                let pages = interface_pages(vcpu);
-                let ipa = IpaSpan { base: Ipa(cpu.base.0), size: pages.size };
-                Some((ipa, pages.base, Kind::Device))
-            }
-            Gic::V3 { .. } => None,
-        };
-        let all = memory.chain(devices).chain(interface);
-        all.map(|(ipa, pa, kind)| Mapping { ipa, pa, kind }).collect()
+        mappings(&self.memory, &self.mmio, self.is_direct(), gic)
     }
+
+    /// Bytes of its stage-2 tables on such a board.
+    #[must_use]
+    pub fn table_bytes(&self, gic: &Gic) -> u64 {
+        own::tables(&self.mappings(gic)).0 * PAGE
+    }
+}
+
+/// The same of a partition that has this memory and these registers.
+pub(super) fn mappings(memory: &[Memory], mmio: &[PaSpan], direct: bool, gic: &Gic) -> Vec<Mapping> {
+    let memory = memory.iter().map(|memory| (memory.ipa, memory.pa, Kind::Memory));
+    let devices = mmio.iter().map(|span| {
+        let ipa = IpaSpan { base: Ipa(span.base.0), size: span.size };
+        (ipa, span.base, Kind::Device)
+    });
+    // The virtual CPU interface, where the guest takes it for the physical one; of that its first page, without GICC_DIR,
+    // where interrupts do not pass EL2. Nothing else of the controller.
+    let interface = match gic {
+        Gic::V2 { cpu, .. } if direct => {
+            let page = PaSpan { size: PAGE, ..interface_pages(cpu) };
+            Some((IpaSpan { base: Ipa(cpu.base.0), size: PAGE }, page.base, Kind::Device))
+        }
+        Gic::V2 { cpu, vcpu, .. } => {
+            let pages = interface_pages(vcpu);
+            let ipa = IpaSpan { base: Ipa(cpu.base.0), size: pages.size };
+            Some((ipa, pages.base, Kind::Device))
+        }
+        Gic::V3 { .. } => None,
+    };
+    let all = memory.chain(devices).chain(interface);
+    all.map(|(ipa, pa, kind)| Mapping { ipa, pa, kind }).collect()
 }

@@ -3,6 +3,7 @@
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use super::own;
 use super::pci::{Bridge, PciFunction, PciPart};
 use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
 
@@ -167,19 +168,28 @@ pub struct Reserved {
     pub what: String,
     /// Whether EL2 can move it out of the way of pinned memory, and as what.
     pub movable: Option<Movable>,
+    /// Bytes at its end that are the hypervisor's heap: not all of it is kept ([`super::own`]).
+    pub heap: u64,
 }
 
 impl Reserved {
     /// What stays where it is.
     #[must_use]
     pub fn fixed(span: PaSpan, what: impl Into<String>) -> Self {
-        Self { span, what: what.into(), movable: None }
+        Self { span, what: what.into(), movable: None, heap: 0 }
     }
 
     /// What EL2 can move; whole pages.
     #[must_use]
     pub fn movable(span: PaSpan, what: Movable) -> Self {
-        Self { span: span.pages(), what: what.words().into(), movable: Some(what) }
+        Self { span: span.pages(), what: what.words().into(), movable: Some(what), heap: 0 }
+    }
+
+    /// The hypervisor as it is loaded, with its heap.
+    #[must_use]
+    pub fn hypervisor(span: PaSpan) -> Self {
+        let heap = if span.size > own::HEAP { own::HEAP } else { 0 };
+        Self { heap, ..Self::movable(span, Movable::Hypervisor) }
     }
 }
 
