@@ -102,6 +102,39 @@ sgi_to_another\v:
 	skip_instruction
 	back
 
+// x2: ESR of a class with bit 3 that is no abort's; x3: the same without Rt. TLB maintenance for all cores, in a partition of one:
+// for this one, as `maintain` does it (trap/system.rs). Here are the forms that kernels use most.
+trapped\v:
+	movq	x1, ESR_TLBI
+	eor	x3, x3, x1			// CRm and op2 are left
+	bic	x1, x3, #7 << 17
+	cmp	x1, #BY_ADDRESS
+	b.eq	1f
+	cmp	x1, #BY_RANGE
+	b.ne	slow_sync\v
+1:	ubfx	x3, x2, #5, #5			// Rt
+	cmp	x3, #4
+	b.hs	maintain_other\v
+	ldr	x0, [sp, x3, lsl #3]
+maintain_by\v:
+	ubfx	x3, x2, #17, #3			// op2
+	tbz	x2, #1, 2f
+	maintain 1, c7				// VAE1
+	maintain 5, c7				// VALE1
+	maintain 7, c7				// VAALE1
+	maintain 2, c7				// ASIDE1
+	b	slow_sync\v
+2:	maintain 1, c6				// RVAE1
+	maintain 5, c6				// RVALE1
+	maintain 7, c6				// RVAALE1
+	b	slow_sync\v
+8:	mrs	x1, tpidr_el2
+	count	{exit_sysreg}
+	skip_instruction
+	back
+maintain_other\v:
+	pick	get_register, maintain_by\v
+
 // A direct partition's SGIs are physical ones. x0: what was written. To one virtual CPU, also to itself: this goes out to that
 // core, with the number as it is.
 direct_other\v:

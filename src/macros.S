@@ -154,6 +154,15 @@
 3:	pick8	\leaf, \then, 24, 25, 26, 27, 28, 29, 30, 31
 .endm
 
+// TLB maintenance for this core, if x3 (op2) is the form's; its operand is in x0.
+.macro maintain op2, crm
+	cmp	x3, #\op2
+	b.ne	.Lother_\@
+	sys	#0, c8, \crm, #\op2, x0
+	b	8f
+.Lother_\@:
+.endm
+
 // In a test build (weaken.rs), and with this guard removed, the instruction. Changes x<scratch> and the flags.
 .macro if_removed guard, scratch, instruction:vararg
 	.if	{weaken}
@@ -166,12 +175,16 @@
 	.endif
 .endm
 
-// Synchronous exits: PSCI_VERSION and SMCCC_VERSION, an SGI to one virtual CPU, loads of mirrored registers.
+// Synchronous exits: PSCI_VERSION and SMCCC_VERSION, an SGI to one virtual CPU, TLB maintenance, loads of mirrored registers.
 // Bit 26 alone tells an SMC from an HVC. Bit 31 of the class tells aborts, bit 29 a trapped system register from a call.
 .equ	ESR_HVC, 0x16 << 26 | 1 << 25		// HVC #0 from AArch64 (DDI 0487, ESR_EL2)
 .equ	ESR_SMC, 0x17 << 26 | 1 << 25
 // A write of ICC_SGI1R_EL1 (S3_0_C12_C11_5), but for Rt.
 .equ	ESR_SGI1R, 0x18 << 26 | 1 << 25 | 3 << 20 | 5 << 17 | 12 << 10 | 11 << 1
+// TLBI of the inner shareable domain (SYS #0, C8), but for CRm, op2 and Rt: by address or ASID (CRm = 3), by range (CRm = 2).
+.equ	ESR_TLBI, 0x18 << 26 | 1 << 25 | 1 << 20 | 8 << 10
+.equ	BY_ADDRESS, 3 << 1
+.equ	BY_RANGE, 2 << 1
 
 .macro movq register, value
 	movz	\register, #(\value) >> 16, lsl #16
@@ -237,7 +250,7 @@
 	b.eq	\sgi\v
 	bic	x3, x2, #0x1f << 5		// without Rt
 	cmp	x3, x1
-	b.ne	slow_sync\v
+	b.ne	trapped\v
 	ubfx	x3, x2, #5, #5
 	b	\other\v
 .endm
@@ -247,14 +260,18 @@
 	enter
 	mrs	x2, esr_el2
 	tbnz	x2, #31, aborted_v2\v
-	b	called\v
+	tbz	x2, #29, called\v
+	bic	x3, x2, #0x1f << 5
+	b	trapped\v
 .endm
 
 .macro sync_slot_v2_direct v
 	enter
 	mrs	x2, esr_el2
 	tbnz	x2, #31, aborted_v2_direct\v
-	b	called\v
+	tbz	x2, #29, called\v
+	bic	x3, x2, #0x1f << 5
+	b	trapped\v
 .endm
 
 // No interrupt comes to EL2 while a direct guest runs. Were there one, Rust would deal with it.

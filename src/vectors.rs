@@ -48,6 +48,7 @@ global_asm!(
     block_loaded = const Block::LOADED,
     exit_irq = const 8 * Kind::Irq as usize,
     exit_sgi = const 8 * Kind::Sgi as usize,
+    exit_sysreg = const 8 * Kind::SysReg as usize,
     exit_mmio = const 8 * Kind::Mmio as usize,
     exit_psci = const 8 * Kind::Psci as usize,
     exit_hvc = const 8 * Kind::Hvc as usize,
