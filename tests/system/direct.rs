@@ -7,7 +7,8 @@ use partita_tests::{Machine, On, Outcome, system_tests};
 const DIRECT: &str = "interrupt-path = \"direct\"; stop = \"best-effort\";";
 const EXITS: &str = "the figures are the core's and the GIC's, not the board's";
 
-fn kernel(name: &str) -> (String, String) {
+/// What to change in a plan to make the partition with this kernel direct.
+pub(crate) fn kernel(name: &str) -> (String, String) {
     let line = format!("kernel = \"{name}\";");
     (line.clone(), format!("{line} {DIRECT}"))
 }

@@ -48,10 +48,6 @@ fn probe(on: On, plan: &str, cpu: &str, neighbour: bool, reasons: &[&str]) {
     }
 }
 
-/// Makes the probe's partition direct.
-const DIRECT: (&str, &str) =
-    ("kernel = \"probe\";", "kernel = \"probe\"; interrupt-path = \"direct\"; stop = \"best-effort\";");
-
 fn starts_again(on: On, changes: &[(&str, &str)]) {
     let changes = [&[("mem=16384", "test=system-reset")], changes].concat();
     let outcome = Machine::run_changed(on, "tests/system/probe-2.dtso", &changes).to_end();
@@ -66,7 +62,8 @@ fn starts_again(on: On, changes: &[(&str, &str)]) {
 
 /// With the physical CPU interface.
 fn direct(on: On, plan: &str, cpu: &str, reasons: &[&str]) {
-    let outcome = Machine::run_changed(on, plan, &[DIRECT]).args(&["--cpu", cpu]).limit(400).to_end();
+    let (from, to) = crate::direct::kernel("probe");
+    let outcome = Machine::run_changed(on, plan, &[(&from, &to)]).args(&["--cpu", cpu]).limit(400).to_end();
     all_passed(on, &outcome, reasons);
     neighbour_noticed_nothing(&outcome);
 }
@@ -133,7 +130,8 @@ system_tests! {
     }
 
     fn reset_of_a_direct_partition(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
-        starts_again(on, &[DIRECT]);
+        let (from, to) = crate::direct::kernel("probe");
+        starts_again(on, &[(&from, &to)]);
     }
 
     /// What the first life of a partition writes into its core's registers is not there in the second.
