@@ -2,7 +2,7 @@
 PLATFORM ?= qemu-virt
 CARGO := scripts/cargo
 
-.PHONY: run test bench soak attack fuzz check setup install clean mutants miri help
+.PHONY: run test bench soak lives attack fuzz check setup install clean mutants miri states help
 .DEFAULT_GOAL := help
 
 run: setup ## set up what is missing, build, boot the demo (PLATFORM=qemu-virt)
@@ -19,6 +19,9 @@ bench: setup ## what everything costs, beside no hypervisor and Xen (BENCH=--doc
 soak: setup ## 10 million timer interrupts and 1 million SGIs on each GIC: none lost, none twice (TIMERS=, SGIS=)
 	@$(CARGO) run -q --locked -p partita-tests --bin soak -- $(TIMERS) $(SGIS)
 
+lives: setup ## a partition that ends in every way and comes back, 1,000 times on each GIC and 100 on the Pi (LIVES=)
+	@$(CARGO) run -q --locked -p partita-tests --bin lives -- $(LIVES)
+
 fuzz: setup ## fuzz for long (TARGET=plan|bundle|...|machine, RUNS= executions or FUZZ_SECONDS= each)
 	@scripts/fuzz $(TARGET)
 
@@ -31,6 +34,9 @@ check: setup ## format, lints and host tests: what a commit needs
 
 mutants: setup ## which changes of the model no test notices: hours (SHARD=k/n: a part of them)
 	@scripts/mutants
+
+states: setup ## all that three partitions on four cores can come to, by every interleaving: minutes
+	@$(CARGO) test -q --locked --release -p partita-model --test lives -- --include-ignored --nocapture
 
 miri: setup ## the model's tests under Miri, an interpreter that finds undefined behaviour: half an hour or more
 	@scripts/miri

@@ -25,14 +25,18 @@ impl Deadline {
     }
 }
 
-/// So many milliseconds in ticks of the system counter. Firmware that did not set CNTFRQ_EL0 gets the architecture's 1 GHz
-/// (DDI 0487, D12.1.2), so that what waits does so too long rather than too short.
-pub fn milliseconds(count: u64) -> u64 {
-    let frequency = match mrs!("cntfrq_el0") & 0xffff_ffff {
+/// Ticks of the system counter in a second. Firmware that did not set CNTFRQ_EL0 gets the architecture's 1 GHz (DDI 0487,
+/// D12.1.2), so that what waits does so too long rather than too short.
+pub fn frequency() -> u64 {
+    match mrs!("cntfrq_el0") & 0xffff_ffff {
         0 => 1_000_000_000,
         told => told,
-    };
-    (count * frequency).div_ceil(1000)
+    }
+}
+
+/// So many milliseconds in ticks of the system counter.
+pub fn milliseconds(count: u64) -> u64 {
+    (count * frequency()).div_ceil(1000)
 }
 
 /// The system counter.

@@ -28,6 +28,7 @@ use crate::clock::{self, Deadline};
 use crate::core::Core;
 use crate::gic::{self, Found, Lrs, Seat};
 use crate::layout::PAGE;
+use crate::partition::Partition;
 use crate::{audit, board, status, uart};
 
 pub use terminal::Terminal;
@@ -38,6 +39,13 @@ const ROUNDS: usize = 4;
 /// Milliseconds that a direct partition's store to its UART may take: longer than a line of others' and its own ring at
 /// 921,600 baud, and its own time.
 const FLUSH: u64 = 50;
+
+/// Milliseconds for which a line of EL2's own about a partition waits for room in that one's ring: twice as long as the whole
+/// ring takes at 115,200 baud.
+const ANNOUNCE: u64 = 750;
+
+/// What every line of EL2's own begins with.
+const OWN: &[u8] = b"partita: ";
 
 /// Bytes of a partition's output ring.
 const OUT: usize = 4096;
@@ -340,10 +348,7 @@ impl Console {
             let _guard = self.own.lock();
             // Nothing is cut in the middle of it. What does not fit is left out: nobody may wait here.
             let _ = self.drain.begin(own);
-            let pushed = line.len() + 10 <= ring.free()
-                && ring.push(b"partita: ")
-                && ring.push(line)
-                && ring.push(b"\n");
+            let pushed = say(ring, line);
             let _ = self.drain.end(own, pushed);
         }
         self.pump(own);
@@ -386,10 +391,36 @@ impl Console {
     }
 }
 
+/// Puts a line of EL2's own into a ring, if there is room for all of it. Its caller alone pushes there.
+fn say(ring: &Ring<OUT>, line: &[u8]) -> bool {
+    line.len() + OWN.len() < ring.free() && ring.push(OWN) && ring.push(line) && ring.push(b"\n")
+}
+
 /// Says something of EL2's own while partitions run: a line, and nothing where there is no room for it.
 pub fn tell(line: &[u8]) {
     if let Some(console) = CONSOLE.get() {
         console.say(line);
+    }
+}
+
+/// Says something of EL2's own about a partition, under whose lock the terminal is and which no core of its runs: in its own
+/// ring, behind what the guest has said, so that it costs nobody else anything. A line that finds no room for that long is left
+/// out.
+pub fn announce(partition: &Partition, terminal: &mut Terminal, line: &str) {
+    let (me, Some(console)) = (partition.number, CONSOLE.get()) else { return };
+    let Some(ring) = console.ring(me) else { return };
+    let deadline = Deadline::after_milliseconds(ANNOUNCE);
+    while ring.free() < line.len() + OWN.len() + 1 && !deadline.passed() {
+        if console.drain.is_for(me, clock::now()) {
+            console.pump(me);
+        }
+        core::hint::spin_loop();
+    }
+    terminal.say(console, line);
+    if partition.direct {
+        console.flush(me);
+    } else {
+        console.pump(me);
     }
 }
 

@@ -11,7 +11,7 @@ use partita_abi::smccc;
 use partita_model::addr::Ipa;
 use partita_model::gic::{Block, Drained, ListRegisters, Mirror, REDIST_SIZE};
 use partita_model::lifecycle::exits::{self, Exits};
-use partita_model::lifecycle::{Cause, State};
+use partita_model::lifecycle::{Cause, Order, State, order};
 use partita_model::plan;
 use partita_model::psci::Start;
 use partita_model::smccc::Workaround;
@@ -437,30 +437,28 @@ fn idle(core: &mut Core) -> ! {
             life::end(core, Cause::Audit);
         }
         let mut state = partition.lock(core.vcpu);
-        match partition.life().get().0 {
-            State::Running => {
-                if let Some(start) = state.psci.arrived(core.vcpu) {
-                    state.parked -= 1;
-                    drop(state);
-                    gic::controller().mask_all_but_kick(false);
-                    core.enter(start);
-                }
+        let (life, vcpus, parked) = (partition.life().get().0, partition.vcpus.len(), state.parked);
+        match order(life, core.vcpu, vcpus, parked, &mut state.psci) {
+            Order::Enter(start) => {
+                state.parked -= 1;
                 drop(state);
+                gic::controller().mask_all_but_kick(false);
+                core.enter(start);
             }
-            State::Loading if core.vcpu == 0 => {
+            Order::Load => {
                 drop(state);
                 life::load(core);
                 continue;
             }
-            State::Stopping if state.parked == partition.vcpus.len() => {
+            Order::Finish => {
                 life::finish(core, state);
                 continue;
             }
-            State::Stopping if partition.direct => {
+            Order::Gather if partition.direct => {
                 gic::wake(&mut core.physical());
                 drop(state);
             }
-            _ => drop(state),
+            Order::Gather | Order::Wait => drop(state),
         }
         // An audit that an interrupt held up goes on after it.
         wait(partition, !core.auditor.is_busy());

@@ -1,12 +1,14 @@
 //! A partition's beginning and end, on its own cores.
 
-use partita_model::lifecycle::Cause;
+use partita_model::audit::Words;
+use partita_model::bundle;
+use partita_model::lifecycle::{Cause, State, Verdict};
 use partita_model::weaken::{Guard, removed};
 use spin::mutex::SpinMutexGuard;
 
-use crate::audit::{self, Verdict};
+use crate::audit;
 use crate::core::Core;
-use crate::partition::State;
+use crate::partition::{self, File, Partition};
 use crate::status;
 use crate::{cache, clock, console, pci, power, smmu};
 
@@ -14,11 +16,13 @@ use crate::{cache, clock, console, pci, power, smmu};
 /// partition is in the guest.
 pub fn load(core: &mut Core) {
     let (partition, start) = (core.partition, clock::now());
-    let first = partition.lock(core.vcpu).loads == 0;
-    // Before the first time all of them were looked at.
-    if !first && audit::of_partition(core) == Verdict::Broken {
-        let _ = partition.life().stop(Cause::Audit);
-        return;
+    let first = partition.status.restarts() == 0;
+    // Before the first time all tables, and all files, were looked at.
+    if !first && audit::of_partition(core) == audit::Verdict::Broken {
+        return end(core, Cause::Audit);
+    }
+    if !first && !partition.image.files.iter().all(|file| is_whole(partition, core.vcpu, file)) {
+        return end(core, Cause::BadImage);
     }
     let clear = |first: bool| (partition.image.clear_first || !first) && !removed(Guard::MemoryClear);
     for memory in partition.memory.iter().filter(|_| clear(first)) {
@@ -40,12 +44,16 @@ pub fn load(core: &mut Core) {
     state.vgic.reset(&mut core.physical());
     state.terminal.reset();
     state.psci.launch(partition.image.start);
-    state.loads += 1;
-    // Only a core that runs the partition could have stopped it, and none does.
+    // If it was told to stop meanwhile, it goes on to that.
     let _ = partition.life().run();
     if first {
         partition.status.loaded.done(start);
     }
+}
+
+/// Whether a file in the bundle still is what it was at boot.
+fn is_whole(partition: &Partition, vcpu: usize, file: &File) -> bool {
+    bundle::is_whole(file.bytes, &file.sum, || partition.mailbox.serve(vcpu))
 }
 
 /// Ends the partition, at the word of one of its own cores: the others are kicked out of the guest, this one leaves.
@@ -81,9 +89,26 @@ fn unplug(core: &mut Core) {
     }
 }
 
+/// Says that the partition failed, or what its policy makes of its end: what a guest does by itself is no news.
+fn tell(partition: &Partition, state: &mut partition::State, cause: Cause, verdict: Verdict) {
+    let again = partition.life().is(State::Loading) && verdict == Verdict::Again;
+    if !again && !cause.is_failure() && verdict != Verdict::Exhausted {
+        return;
+    }
+    let mut words = Words::default();
+    words.text(&partition.status.name).text(if cause.is_failure() { ": failed: " } else { ": ended: " });
+    words.text(cause.word());
+    if again {
+        words.text("; starts again, restart ").number(partition.status.restarts());
+    } else if verdict == Verdict::Exhausted {
+        words.text("; stays off: restarted too often (restart-limit)");
+    }
+    console::announce(partition, &mut state.terminal, words.as_str());
+}
+
 /// The last core has left the guest: everything that the partition had set up in hardware goes back to its reset
 /// state; then it is off, or loaded again by its first core.
-pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
+pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, partition::State>) {
     let partition = core.partition;
     // First of all no DMA any more: from here on the memory may be filled anew.
     state.pci.iter_mut().for_each(pci::reset);
@@ -95,18 +120,23 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, State>) {
         let (root, entries) = &partition.root;
         core.window.copy(entries, root.base);
     }
-    // Off or failed by its cause, or off for a moment before it is loaded again.
-    let again = partition.life().get().1 == Cause::SystemReset;
-    let _ = partition.life().settle();
-    if again {
-        let _ = partition.life().load();
+    state.terminal.reset();
+    let (_, cause) = partition.life().get();
+    let quitting = console::quitting();
+    let verdict = if quitting { Verdict::Stay } else { state.policy.verdict(cause, clock::now()) };
+    // Off or failed by its cause, or on its way back.
+    let settled = partition.life().settle(verdict);
+    if settled == Some(State::Loading) {
+        partition.status.count_restart();
+    }
+    tell(partition, &mut state, cause, verdict);
+    if settled == Some(State::Loading) {
         drop(state);
         if core.vcpu != 0 {
             partition.kick(0);
         }
         return;
     }
-    state.terminal.reset();
     drop(state);
     console::receive(core);
     if status::one_is_off(console::quitting()) {

@@ -7,8 +7,9 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use partita_model::addr::{Ipa, IpaSpan, PaSpan};
 use partita_model::audit::{Form, Region};
+use partita_model::bundle::Sum;
 use partita_model::gic::{Mirror, Op, Shared, State as Irqs, Vgic, perform};
-use partita_model::lifecycle::Lifecycle;
+use partita_model::lifecycle::{Lifecycle, Policy};
 use partita_model::pci::Host;
 use partita_model::plan::Memory;
 use partita_model::psci::{Psci, Start};
@@ -92,8 +93,8 @@ pub struct State {
     pub pci: Vec<Host>,
     /// Virtual CPUs that are not in the guest.
     pub parked: usize,
-    /// How often it was loaded.
-    pub loads: u64,
+    /// Whether it comes back when it has ended.
+    pub policy: Policy,
 }
 
 /// A virtual CPU.
@@ -108,6 +109,9 @@ pub struct Vcpu {
 /// What goes into a partition's memory before it starts.
 #[derive(Debug)]
 pub struct Image {
+    /// The files that the pieces are of, and their checksums. The bundle is the pristine copy: it lies where no partition's
+    /// memory is, and what cores map of it they map for reading.
+    pub files: Vec<File>,
     /// Bytes of the bundle, and where they go.
     pub pieces: Vec<(&'static [u8], PaSpan)>,
     /// The device tree, and where it goes.
@@ -118,9 +122,18 @@ pub struct Image {
     pub clear_first: bool,
 }
 
+/// A file of the bundle that a partition is made of.
+#[derive(Debug)]
+pub struct File {
+    /// Its bytes, in the bundle.
+    pub bytes: &'static [u8],
+    /// As SHA256SUMS has it.
+    pub sum: Sum,
+}
+
 impl Partition {
     /// A partition that is to be loaded.
-    pub fn new(setup: Setup, vgic: Vgic, pci: Vec<Host>) -> Self {
+    pub fn new(setup: Setup, vgic: Vgic, pci: Vec<Host>, policy: Policy) -> Self {
         let psci = Psci::new(setup.vcpus.len());
         let terminal = Terminal::new(&setup.status.name, setup.number);
         Self {
@@ -128,7 +141,7 @@ impl Partition {
             sgi: vgic.shared(),
             mirrors: vgic.mirrors(),
             mailbox: Mailbox::default(),
-            state: SpinMutex::new(State { vgic, psci, terminal, pci, parked: 0, loads: 0 }),
+            state: SpinMutex::new(State { vgic, psci, terminal, pci, parked: 0, policy }),
         }
     }
 

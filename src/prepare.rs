@@ -10,18 +10,20 @@ use partita_model::audit::{Form, Region, join};
 use partita_model::bundle::Bundle;
 use partita_model::dt::Index;
 use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, Path, REDIST_SIZE, Spi, Vgic};
+use partita_model::lifecycle::Policy;
 use partita_model::plan::{self, ClearMemory, Console, Dtb, InterruptPath, Plan, own};
 use partita_model::psci::Start;
 use partita_model::stage2::{self, Mapping, Shape, Tables};
 use partita_model::weaken::{Guard, removed};
 
 use crate::audit::{self, Auditor, Places};
+use crate::clock;
 use crate::core::Core;
 use crate::gic::{self, Found};
 use crate::heap::{self, Arena};
 use crate::layout::{self, PAGE};
 use crate::mmu::Stage1;
-use crate::partition::{Image, Partition, Setup, Vcpu};
+use crate::partition::{File, Image, Partition, Setup, Vcpu};
 use crate::pci;
 use crate::smmu;
 use crate::status;
@@ -93,7 +95,9 @@ pub fn partition(
     let direct = wanted.is_direct();
     let root_span =
         PaSpan { base: root, size: if direct { u64::from(shape.root_pages) * PAGE as u64 } else { 0 } };
+    let restarts = own::RESTART_BYTES as usize * wanted.restart_limit.0 as usize;
     let size = own::PARTITION_PAGES as usize * PAGE
+        + restarts
         + root_span.size as usize
         + pci_bytes
         + wanted_bytes
@@ -125,7 +129,7 @@ pub fn partition(
         };
         let vgic = vgic(plan, wanted, &setup)?;
         let partition: &'static Partition =
-            Box::leak(Box::new(Partition::new(setup, vgic, pci::hosts(&plan.board, wanted))));
+            Box::leak(Box::new(Partition::new(setup, vgic, pci::hosts(&plan.board, wanted), policy(wanted))));
         Ok((partition, arena))
     })
 }
@@ -172,13 +176,29 @@ fn image(wanted: &plan::Partition, bundle: &Bundle<'static>, tree: Option<&(Vec<
         let offset = piece.offset as usize;
         (&file[offset..offset + piece.at.size as usize], physical(piece.at))
     });
+    let own_tree = match &wanted.dtb {
+        Dtb::File(name) => Some(name),
+        Dtb::Generated | Dtb::None => None,
+    };
+    let names = [Some(&wanted.load.kernel), wanted.load.initrd.as_ref(), own_tree].into_iter().flatten();
     let context = wanted.load.dtb_span.map_or(0, |at| at.base.0);
+    let files = names.map(|name| File {
+        bytes: bundle.get(name).expect("the plan was made from this bundle"),
+        sum: bundle.sum(name).expect("every file has a checksum"),
+    });
     Image {
+        files: files.collect(),
         pieces: pieces.collect(),
         tree: tree.map(|(bytes, at)| (bytes.clone(), physical(*at))),
         start: Start { entry: wanted.load.entry, context },
         clear_first: wanted.clear_memory == ClearMemory::Always,
     }
+}
+
+/// Whether it comes back when it has ended.
+fn policy(wanted: &plan::Partition) -> Policy {
+    let (count, seconds) = wanted.restart_limit;
+    Policy::new(wanted.restart, count, u64::from(seconds) * clock::frequency())
 }
 
 fn vgic(plan: &Plan, wanted: &plan::Partition, setup: &Setup) -> Result<Vgic, Box<dyn core::error::Error>> {

@@ -27,6 +27,8 @@ pub struct Status {
     pub loaded: Loaded,
     /// Accesses of its devices that an SMMU refused. Other partitions' cores may count here.
     dma: AtomicU64,
+    /// How often it was loaded again. Its own cores count, under its lock.
+    restarts: AtomicU64,
 }
 
 impl Status {
@@ -42,6 +44,7 @@ impl Status {
             doors: (0..if direct { vcpus } else { 0 }).map(|_| Door::default()).collect(),
             loaded: Loaded::default(),
             dma: AtomicU64::new(0),
+            restarts: AtomicU64::new(0),
         }
     }
 
@@ -72,6 +75,16 @@ impl Status {
         if let Some(door) = self.doors.get(vcpu) {
             door.inside(yes);
         }
+    }
+
+    /// How often it was loaded again.
+    pub fn restarts(&self) -> u64 {
+        self.restarts.load(Ordering::Relaxed)
+    }
+
+    /// Counts a restart.
+    pub fn count_restart(&self) {
+        self.restarts.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Counts a refused access.
@@ -143,6 +156,7 @@ pub fn summarize() {
         let (state, cause) = status.life.get();
         let dma = status.dma.load(Ordering::Relaxed);
         status.loaded.show(&status.name);
-        log::info!("{}", Summary { name: &status.name, state, cause, exits, dma });
+        let restarts = status.restarts();
+        log::info!("{}", Summary { name: &status.name, state, cause, exits, dma, restarts });
     }
 }

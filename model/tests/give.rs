@@ -5,7 +5,7 @@ mod common;
 
 use common::{Images, compile_text, plan_on_virt, virt};
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan};
-use partita_model::plan::{ClearMemory, Console, Files, Inputs, Memory, Movable, Plan, Reserved};
+use partita_model::plan::{ClearMemory, Console, Files, Inputs, Memory, Movable, Plan, Reserved, Restart};
 
 /// An overlay with these nodes beside the plan, and one partition with these properties.
 fn overlay(nodes: &str, partition: &str) -> String {
@@ -268,12 +268,18 @@ fn words_of_clear_memory_and_restart() {
     assert_eq!(clear(""), ClearMemory::Always);
     assert_eq!(clear("clear-memory = \"always\";"), ClearMemory::Always);
     assert_eq!(clear("clear-memory = \"on-reuse\";"), ClearMemory::OnReuse);
-    // Each word is known, and told apart from one that is not.
-    for word in ["on-failure", "always"] {
-        let words = plan("", &format!("restart = \"{word}\";")).unwrap_err();
-        assert!(words.contains("not supported yet"), "{words}");
-    }
-    assert!(plan("", "restart = \"never\";").is_ok());
+    let restart = |words: &str| {
+        let planned = plan("", words).unwrap();
+        (planned.partitions[0].restart, planned.partitions[0].restart_limit)
+    };
+    assert_eq!(restart(""), (Restart::Never, (5, 60)));
+    assert_eq!(restart("restart = \"never\";"), (Restart::Never, (5, 60)));
+    assert_eq!(restart("restart = \"on-failure\"; restart-limit = <3 10>;"), (Restart::OnFailure, (3, 10)));
+    assert_eq!(restart("restart = \"always\"; restart-limit = <1000 0>;"), (Restart::Always, (1000, 0)));
+    let direct = "interrupt-path = \"direct\"; stop = \"best-effort\"; restart = \"always\";";
+    let warned =
+        |words| plan("", words).unwrap().notes.iter().any(|note| note.contains("it is started again only"));
+    assert!(warned(direct) && !warned("restart = \"always\";"));
 }
 
 #[test]

@@ -49,6 +49,15 @@ impl Terminal {
         console.drain.end(self.number, pushed)
     }
 
+    /// Adds a line of EL2's own. The guest's is at its end.
+    pub(super) fn say(&mut self, console: &Console, line: &str) {
+        if console.drain.begin(self.number) {
+            self.lines.interrupted();
+        }
+        let pushed = console.ring(self.number).is_some_and(|out| super::say(out, line.as_bytes()));
+        let _ = console.drain.end(self.number, pushed);
+    }
+
     /// What is read, and whether the caller has to pump.
     pub(super) fn access(
         &mut self,

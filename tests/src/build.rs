@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 
 use object::elf::PT_LOAD;
 use object::read::elf::{ElfFile64, ProgramHeader};
-use object::{Endianness, Object, ObjectSection};
+use object::{Endianness, Object, ObjectSection, ObjectSymbol};
 
 const TARGET: &str = "aarch64-unknown-none-softfloat";
 
@@ -38,9 +38,19 @@ pub fn partita() -> &'static Path {
     TOOL.get_or_init(|| {
         cargo(&["build", "-q", "--locked", "-p", "partita-cli"]);
         // One at a time, as the tool builds them: together they would share features, and be other programs.
-        for package in
-            ["partita", "metronome", "probe", "flat", "bench", "attacker", "victim", "pci", "fuzzer", "soak"]
-        {
+        for package in [
+            "partita",
+            "metronome",
+            "probe",
+            "flat",
+            "bench",
+            "attacker",
+            "victim",
+            "pci",
+            "fuzzer",
+            "soak",
+            "crasher",
+        ] {
             cargo(&["build", "-q", "--locked", "--release", "--target", TARGET, "-p", package]);
         }
         target().join("debug/partita")
@@ -92,6 +102,15 @@ pub fn section(name: &str) -> Range<u64> {
     let elf = ElfFile64::<Endianness>::parse(&*bytes).expect("the hypervisor is an ELF file");
     let section = elf.section_by_name(name).unwrap_or_else(|| panic!("the image has no {name}"));
     section.address()..section.address() + section.size()
+}
+
+/// The addresses of the hypervisor's one symbol that has this in its mangled name.
+pub fn symbol(part: &str) -> Range<u64> {
+    let bytes = image();
+    let elf = ElfFile64::<Endianness>::parse(&*bytes).expect("the hypervisor is an ELF file");
+    let found = elf.symbols().find(|symbol| symbol.name().is_ok_and(|name| name.contains(part)));
+    let symbol = found.unwrap_or_else(|| panic!("the image has no {part}"));
+    symbol.address()..symbol.address() + symbol.size()
 }
 
 /// Bytes of the hypervisor's Image, as a boot loader loads it.

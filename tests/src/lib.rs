@@ -10,6 +10,7 @@ mod console;
 mod debugger;
 mod entry;
 mod firmware;
+pub mod lives;
 mod machine;
 pub mod reach;
 mod registry;

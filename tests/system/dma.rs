@@ -58,8 +58,8 @@ system_tests! {
         outcome.check(refused.len() == 5 && *refused[0] == first && *refused[2] == second, "faults are told");
         let last = "attacker: DMA refused 64 times: no more of it is recorded";
         outcome.check(*refused[4] == last, "and not for ever");
-        outcome.check(outcome.summary("attacker").ends_with(" dma=64"), "they are the attacker's");
-        outcome.check(outcome.summary("victim").ends_with(" dma=0"), "and nobody else's");
+        outcome.check(outcome.summary("attacker").contains(" dma=64 "), "they are the attacker's");
+        outcome.check(outcome.summary("victim").contains(" dma=0 "), "and nobody else's");
         outcome.check(outcome.status == Some(0), "exit status 0");
     }
 
@@ -83,7 +83,7 @@ system_tests! {
         outcome.check(rows(&outcome) == (vec!["victim", "flood"], vec![]), "nothing was read");
         victim_is(&outcome, "victim: end whole");
         outcome.check(!outcome.log.contains("DMA refused"), "nobody is told");
-        outcome.check(outcome.summary("attacker").ends_with(" dma=0"), "nobody is blamed");
+        outcome.check(outcome.summary("attacker").contains(" dma=0 "), "nobody is blamed");
     }
 
     /// An SMMU that guards nothing of the plan is closed, also to a device that the plan trusts.
@@ -110,6 +110,6 @@ system_tests! {
         let (held, escaped) = rows(&outcome);
         outcome.check(held == ["own"] && escaped == ["victim"], "the attack works");
         victim_is(&outcome, "victim: end BROKEN");
-        outcome.check(outcome.summary("attacker").ends_with(" dma=0"), "nothing was refused");
+        outcome.check(outcome.summary("attacker").contains(" dma=0 "), "nothing was refused");
     }
 }

@@ -17,6 +17,7 @@ mod fuzzer;
 mod guards;
 mod guests;
 mod image;
+mod life;
 mod live;
 mod loaders;
 mod pci;
@@ -45,6 +46,7 @@ const TABLE: &[&[Test]] = &[
     guards::TESTS,
     guests::TESTS,
     image::TESTS,
+    life::TESTS,
     live::TESTS,
     loaders::TESTS,
     pci::TESTS,

@@ -35,6 +35,11 @@ pub fn virtual_expired() -> bool {
     CNTV_CTL_EL0.matches_all(CNTV_CTL_EL0::ENABLE::SET + CNTV_CTL_EL0::ISTATUS::SET)
 }
 
+/// Whether the virtual timer is on.
+pub fn virtual_is_on() -> bool {
+    CNTV_CTL_EL0.is_set(CNTV_CTL_EL0::ENABLE)
+}
+
 /// Stops the virtual timer.
 pub fn stop_virtual() {
     CNTV_CTL_EL0.set(0);

@@ -37,6 +37,9 @@ pub fn is_plain_name(name: &str) -> bool {
         && !name.contains(char::is_whitespace)
 }
 
+/// A file's SHA-256.
+pub type Sum = [u8; 32];
+
 /// A bundle in memory.
 #[derive(Clone, Debug)]
 pub struct Bundle<'a> {
@@ -48,7 +51,7 @@ struct Entry<'a> {
     name: &'a str,
     data: &'a [u8],
     /// As SHA256SUMS has it; none for SHA256SUMS itself.
-    sum: Option<[u8; 32]>,
+    sum: Option<Sum>,
 }
 
 impl<'a> Bundle<'a> {
@@ -91,6 +94,12 @@ impl<'a> Bundle<'a> {
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a [u8]> {
         self.entries.iter().find(|entry| entry.name == name).map(|entry| entry.data)
+    }
+
+    /// What SHA256SUMS says of a file; none of SHA256SUMS itself.
+    #[must_use]
+    pub fn sum(&self, name: &str) -> Option<Sum> {
+        self.entries.iter().find(|entry| entry.name == name).and_then(|entry| entry.sum)
     }
 
     /// The names of all files, in the archive's order.
@@ -156,8 +165,22 @@ pub fn write(files: &[(&str, &[u8])]) -> Result<Vec<u8>, BundleError> {
     Ok(archive)
 }
 
-fn sum_of(data: &[u8]) -> [u8; 32] {
+fn sum_of(data: &[u8]) -> Sum {
     Sha256::digest(data).into()
+}
+
+/// How many bytes [`is_whole`] sums at a time.
+const STEP: usize = 64 << 10;
+
+/// Whether bytes still have this sum. `meanwhile` is called now and then: a large file takes a while.
+#[must_use]
+pub fn is_whole(data: &[u8], sum: &Sum, mut meanwhile: impl FnMut()) -> bool {
+    let mut digest = Sha256::new();
+    for piece in data.chunks(STEP) {
+        digest.update(piece);
+        meanwhile();
+    }
+    <Sum>::from(digest.finalize()) == *sum
 }
 
 /// The lines of a text; a line feed at its end does not begin another.
@@ -166,7 +189,7 @@ fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
 }
 
 /// One line of sha256sum's output: 64 hexadecimal digits, a space, a space (text) or asterisk (binary), the name.
-fn parse_sum(line: &[u8]) -> Option<([u8; 32], &str)> {
+fn parse_sum(line: &[u8]) -> Option<(Sum, &str)> {
     let (digits, rest) = line.split_at_checked(64)?;
     let name = rest.strip_prefix(b"  ").or_else(|| rest.strip_prefix(b" *"))?;
     let mut sum = [0; 32];

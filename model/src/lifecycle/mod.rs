@@ -1,12 +1,19 @@
-//! Where a partition is in its life, why it ended, and what it cost.
+//! Where a partition is in its life, why it ended, whether it comes back, and what it cost.
 //!
-//! The state is one atomic word that any core may read without a lock. The first cause of an end wins; what comes
-//! later does not change the record.
+//! [`Life`] is a value and decides; [`Lifecycle`] is that value in one atomic word, which any core may read and change without
+//! a lock. The first cause of an end wins; what comes later does not change the record.
 
 pub mod exits;
+mod life;
+mod order;
+mod policy;
 
 #[cfg(test)]
 mod tests;
+
+pub use life::{Effect, Event, Life, Next, Request};
+pub use order::{Order, order};
+pub use policy::{MOST_COUNTED, Policy, Verdict};
 
 use core::fmt;
 use core::sync::atomic::{AtomicU32, Ordering};
@@ -93,6 +100,8 @@ words! {
         HypervisorFault = 10 "hypervisor-fault",
         /// The tables that it runs under are not what the plan says.
         Audit = 11 "audit-failed",
+        /// Another partition, which may, said so.
+        Told = 12 "told",
     }
 }
 
@@ -102,15 +111,35 @@ impl Cause {
     pub const fn is_failure(self) -> bool {
         !matches!(
             self,
-            Self::NotStarted | Self::SystemOff | Self::SystemReset | Self::AllCpusOff | Self::Quit
+            Self::NotStarted
+                | Self::SystemOff
+                | Self::SystemReset
+                | Self::AllCpusOff
+                | Self::Quit
+                | Self::Told
+        )
+    }
+
+    /// Whether starting anew cannot help, or somebody has said that it is to stay off.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Quit
+                | Self::Told
+                | Self::BadImage
+                | Self::BadTree
+                | Self::CoreMissing
+                | Self::HypervisorFault
+                | Self::Audit
         )
     }
 }
 
-/// The life of one partition.
+/// The life of one partition, as all cores share it.
 #[derive(Debug)]
 pub struct Lifecycle {
-    /// State in bits 7..0, cause in bits 15..8.
+    /// A [`Life`], as [`Life::pack`] makes it.
     word: AtomicU32,
 }
 
@@ -120,79 +149,70 @@ impl Default for Lifecycle {
     }
 }
 
-const fn word(state: State, cause: Cause) -> u32 {
-    state as u32 | (cause as u32) << 8
-}
-
-const fn parts(word: u32) -> (State, Cause) {
-    match (State::from_code(word & 0xff), Cause::from_code(word >> 8)) {
-        (Some(state), Some(cause)) => (state, cause),
-        // Only `word` makes words; should one be neither, the partition is not to be trusted.
-        _ => (State::Failed, Cause::HypervisorFault),
-    }
-}
-
 impl Lifecycle {
     /// Off, and never started.
     #[must_use]
     pub const fn new() -> Self {
-        Self { word: AtomicU32::new(word(State::Off, Cause::NotStarted)) }
+        Self { word: AtomicU32::new(Life::NEW.pack()) }
+    }
+
+    /// All of it, of one moment.
+    #[must_use]
+    pub fn life(&self) -> Life {
+        Life::unpack(self.word.load(Ordering::Acquire))
     }
 
     /// State and cause, of one moment.
     #[must_use]
     pub fn get(&self) -> (State, Cause) {
-        parts(self.word.load(Ordering::Acquire))
+        let life = self.life();
+        (life.state, life.cause)
     }
 
     /// Whether its state is this one.
     #[must_use]
     pub fn is(&self, state: State) -> bool {
-        self.get().0 == state
+        self.life().state == state
     }
 
-    /// Off or Failed -> Loading. `false`: it is neither, and somebody else starts it.
+    /// [`Event::Load`]. `false`: it is not off, and somebody else starts it.
     #[must_use]
     pub fn load(&self) -> bool {
-        self.change(|state, cause| match state {
-            State::Off | State::Failed => Some((State::Loading, cause)),
-            _ => None,
-        })
+        self.change(Event::Load).is_some()
     }
 
-    /// Loading -> Running.
+    /// [`Event::Run`]. `false`: it was stopped meanwhile.
     #[must_use]
     pub fn run(&self) -> bool {
-        self.change(|state, cause| (state == State::Loading).then_some((State::Running, cause)))
+        self.change(Event::Run).is_some()
     }
 
-    /// Loading or Running -> Stopping, for this cause. `true` for the first to say so, who has to stop the partition's
-    /// other cores; `false` when it is stopping or over already.
+    /// [`Event::Stop`]. `true` for the first to say so, who has to stop the partition's other cores; `false` when it is
+    /// stopping or over already.
     #[must_use]
     pub fn stop(&self, cause: Cause) -> bool {
-        self.change(|state, _| match state {
-            State::Loading | State::Running => Some((State::Stopping, cause)),
-            _ => None,
-        })
+        self.change(Event::Stop(cause)).is_some()
     }
 
-    /// Stopping -> Off or Failed, as the cause was. To be called when its last core has left it.
+    /// [`Event::Ask`]: another partition, or nobody of the plan's, wants something of it. What the asking core has to do then.
     #[must_use]
-    pub fn settle(&self) -> bool {
-        self.change(|state, cause| match state {
-            State::Stopping if cause.is_failure() => Some((State::Failed, cause)),
-            State::Stopping => Some((State::Off, cause)),
-            _ => None,
-        })
+    pub fn ask(&self, request: Request, by: Option<u8>) -> Option<Effect> {
+        self.change(Event::Ask(request, by)).map(|(old, new)| old.effect(new))
     }
 
-    fn change(&self, next: impl Fn(State, Cause) -> Option<(State, Cause)>) -> bool {
-        let step = |old| {
-            let (state, cause) = parts(old);
-            next(state, cause).map(|(state, cause)| word(state, cause))
-        };
-        // Each retry means that another core has moved the state on, and it moves five times at most.
-        self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).is_ok()
+    /// [`Event::Settle`]: its state then. To be called when its last core has left it.
+    #[must_use]
+    pub fn settle(&self, verdict: Verdict) -> Option<State> {
+        self.change(Event::Settle(verdict)).map(|(_, new)| new.state)
+    }
+
+    fn change(&self, event: Event) -> Option<(Life, Life)> {
+        let step = |old| Life::unpack(old).after(event).map(Life::pack);
+        // Each retry means that another core has moved it on: by a step of its life, of which there are four, or by a request,
+        // which costs that core an exit of its guest.
+        let old = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, step).ok()?;
+        let old = Life::unpack(old);
+        old.after(event).map(|new| (old, new))
     }
 }
 
@@ -209,14 +229,16 @@ pub struct Summary<'a> {
     pub exits: Count,
     /// Accesses of its devices that an SMMU refused.
     pub dma: u64,
+    /// How often it was loaded again.
+    pub restarts: u64,
 }
 
 impl fmt::Display for Summary<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "summary: {} state={} cause={} {} dma={}",
-            self.name, self.state, self.cause, self.exits, self.dma
+            "summary: {} state={} cause={} {} dma={} restarts={}",
+            self.name, self.state, self.cause, self.exits, self.dma, self.restarts
         )
     }
 }

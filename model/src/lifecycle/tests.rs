@@ -1,12 +1,13 @@
 use super::exits::{Exits, Kind, NAMES};
 use super::*;
+use crate::plan::Restart;
 use proptest::prelude::*;
 
 #[test]
 fn an_ordinary_life_and_another() {
     let life = Lifecycle::new();
     assert_eq!(life.get(), (State::Off, Cause::NotStarted));
-    assert!(!life.run() && !life.stop(Cause::SystemOff) && !life.settle());
+    assert!(!life.run() && !life.stop(Cause::SystemOff) && life.settle(Verdict::Stay).is_none());
     assert!(life.load() && !life.load());
     assert!(life.run() && !life.run());
     assert!(life.stop(Cause::SystemReset));
@@ -15,12 +16,66 @@ fn an_ordinary_life_and_another() {
     assert_eq!(life.get(), (State::Stopping, Cause::SystemReset));
     assert!(!life.load());
     assert!(life.is(State::Stopping) && !life.is(State::Off));
-    assert!(life.settle() && life.is(State::Off) && !life.is(State::Failed));
-    assert!(life.load() && life.run() && life.stop(Cause::SError) && life.settle());
+    // A reset is no matter of policy.
+    assert_eq!(life.settle(Verdict::Stay), Some(State::Loading));
+    assert!(life.run() && life.stop(Cause::SError));
+    assert_eq!(life.settle(Verdict::Stay), Some(State::Failed));
     assert_eq!(life.get(), (State::Failed, Cause::SError));
-    assert!(life.load());
-    assert!(life.stop(Cause::BadImage) && life.settle());
+    assert!(life.load() && life.stop(Cause::UnexpectedException));
+    assert_eq!(life.settle(Verdict::Again), Some(State::Loading));
+    assert!(life.run() && life.stop(Cause::SystemOff));
+    assert_eq!(life.settle(Verdict::Exhausted), Some(State::Failed));
+    assert!(life.load() && life.stop(Cause::BadImage));
+    // Nothing brings back what cannot be helped.
+    assert_eq!(life.settle(Verdict::Again), Some(State::Failed));
     assert_eq!(life.get(), (State::Failed, Cause::BadImage));
+}
+
+#[test]
+fn another_partition_asks() {
+    let life = Lifecycle::new();
+    let by = Some(2);
+    let told = |life: &Lifecycle| (life.life().cause, life.life().by);
+    assert_eq!(life.ask(Request::Stop, by), None);
+    assert_eq!(life.ask(Request::Start, by), Some(Effect::KickFirst));
+    assert_eq!(life.ask(Request::Start, by), None);
+    assert_eq!(life.ask(Request::Restart, by), Some(Effect::KickAll));
+    assert_eq!(told(&life), (Cause::Told, by));
+    // Two who ask: the last one counts, and the first is on record.
+    assert_eq!(life.ask(Request::Stop, None), Some(Effect::Nothing));
+    assert_eq!(life.ask(Request::Stop, None), None);
+    assert_eq!(told(&life), (Cause::Told, by));
+    assert_eq!(life.settle(Verdict::Again), Some(State::Off));
+    assert_eq!(life.ask(Request::Restart, by), Some(Effect::KickFirst));
+    // It failed by itself, and is told to stay off before its policy could bring it back.
+    assert!(life.run() && life.stop(Cause::SError));
+    assert_eq!(life.ask(Request::Stop, by), Some(Effect::Nothing));
+    assert_eq!(life.settle(Verdict::Again), Some(State::Failed));
+    assert_eq!(told(&life), (Cause::SError, None));
+    // The user ends everything, and nobody overrules him.
+    assert!(life.load() && life.stop(Cause::Quit));
+    assert_eq!(life.ask(Request::Start, by), None);
+    assert_eq!(life.settle(Verdict::Again), Some(State::Off));
+}
+
+#[test]
+fn restarts_are_counted_by_time() {
+    let mut policy = Policy::new(Restart::OnFailure, 2, 100);
+    assert_eq!(policy.verdict(Cause::SystemOff, 0), Verdict::Stay);
+    assert_eq!(policy.verdict(Cause::BadImage, 0), Verdict::Stay);
+    assert_eq!(policy.verdict(Cause::SError, 0), Verdict::Again);
+    assert_eq!(policy.verdict(Cause::SError, 50), Verdict::Again);
+    assert_eq!(policy.verdict(Cause::SError, 99), Verdict::Exhausted);
+    // The window slides: in none of 100 ticks are there more than two.
+    assert_eq!(policy.verdict(Cause::SError, 100), Verdict::Again);
+    assert_eq!(policy.verdict(Cause::SError, 149), Verdict::Exhausted);
+    assert_eq!(policy.verdict(Cause::SError, 150), Verdict::Again);
+    let mut always = Policy::new(Restart::Always, 5, 0);
+    assert!((0..1000).all(|_| always.verdict(Cause::AllCpusOff, 7) == Verdict::Again));
+    assert_eq!(always.verdict(Cause::Told, 7), Verdict::Stay);
+    assert_eq!(always.verdict(Cause::Quit, 7), Verdict::Stay);
+    assert_eq!(Policy::new(Restart::Never, 5, 60).verdict(Cause::SError, 0), Verdict::Stay);
+    assert_eq!(Policy::new(Restart::Always, 0, 60).verdict(Cause::SError, 0), Verdict::Exhausted);
 }
 
 #[test]
@@ -33,7 +88,12 @@ fn words_are_words() {
     }
     for &state in State::ALL {
         for &cause in Cause::ALL {
-            assert_eq!(parts(word(state, cause)), (state, cause));
+            for by in [None, Some(0), Some(63)] {
+                for next in [Next::Policy, Next::Again, Next::Stay] {
+                    let life = Life { state, cause, by, next };
+                    assert_eq!(Life::unpack(life.pack()), life);
+                }
+            }
         }
     }
 }
@@ -47,10 +107,11 @@ fn summary_line() {
         second.count(*kind);
     }
     let exits = [first.get(), second.get()].into_iter().sum();
-    let line = Summary { name: "linux", state: State::Off, cause: Cause::SystemOff, exits, dma: 3 };
+    let line =
+        Summary { name: "linux", state: State::Off, cause: Cause::SystemOff, exits, dma: 3, restarts: 4 };
     assert_eq!(
         format!("partita: {line}"),
-        "partita: summary: linux state=off cause=system-off irq=1 sgi=2 mmio=3 sysreg=4 psci=5 hvc=6 other=7 dma=3"
+        "partita: summary: linux state=off cause=system-off irq=1 sgi=2 mmio=3 sysreg=4 psci=5 hvc=6 other=7 dma=3 restarts=4"
     );
     first.count(Kind::Irq);
     assert_eq!(first.get().0[0], 1);
@@ -59,7 +120,7 @@ fn summary_line() {
 proptest! {
     /// No order of calls leads anywhere but along the arrows, and a garbled word is a failure, not a panic.
     #[test]
-    fn only_the_arrows(steps in proptest::collection::vec((0u8..4, 0usize..11), 0..50), raw: u32) {
+    fn only_the_arrows(steps in proptest::collection::vec((0u8..7, 0usize..13), 0..50), raw: u32) {
         let life = Lifecycle::new();
         for (step, cause) in steps {
             let (before, _) = life.get();
@@ -67,17 +128,20 @@ proptest! {
                 0 => life.load(),
                 1 => life.run(),
                 2 => life.stop(Cause::ALL[cause]),
-                _ => life.settle(),
+                3 => life.settle(Verdict::Again).is_some(),
+                4 => life.settle(Verdict::Stay).is_some(),
+                5 => life.ask(Request::Stop, Some(1)).is_some_and(|effect| effect != Effect::Nothing),
+                _ => life.ask(Request::Restart, Some(1)).is_some_and(|effect| effect != Effect::Nothing),
             };
             let (after, _) = life.get();
             use State::{Failed, Loading, Off, Running, Stopping};
             let arrow = matches!(
                 (before, after),
-                (Off | Failed, Loading) | (Loading, Running) | (Loading | Running, Stopping) | (Stopping, Off | Failed)
+                (Off | Failed, Loading) | (Loading, Running) | (Loading | Running, Stopping) | (Stopping, Off | Failed | Loading)
             );
             prop_assert_eq!(moved, arrow);
             prop_assert!(moved || before == after);
         }
-        let _ = parts(raw);
+        let _ = Life::unpack(raw);
     }
 }

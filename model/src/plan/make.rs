@@ -12,7 +12,7 @@ use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
     Board, Console, Dtb, ErrorKind, Inputs, InterruptPath, Memory, Movable, Move, Partition, Plan, PlanError,
-    Planned, overlay, own, pci, rules, space, spec,
+    Planned, Restart, overlay, own, pci, rules, space, spec,
 };
 use crate::addr::{Pa, PaSpan};
 use crate::dt::{self, Index, Tree};
@@ -213,6 +213,11 @@ fn worth_knowing(board: &Board, spec: &Spec, given: &Given, console: &Console) -
     let mut words = given.notes.clone();
     if spec.interrupt_path == InterruptPath::Direct {
         words.extend(DIRECT.map(String::from));
+        if spec.restart != Restart::Never {
+            words.push(
+                "it is started again only once all its cores have stopped, which they need not do".into(),
+            );
+        }
     } else if spec.best_effort {
         words.push("stop is guaranteed, not only best-effort, because interrupts are mediated".into());
     }

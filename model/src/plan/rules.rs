@@ -5,7 +5,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use super::spec::{ConsoleWord, Spec};
-use super::{Board, CpuEnable, ErrorKind, Gic, InterruptPath, PlanError, Restart, Start};
+use super::{Board, CpuEnable, ErrorKind, Gic, InterruptPath, PlanError, Start};
 use crate::dt::nearest;
 use crate::gic::MAX_VCPUS_V2;
 use crate::weaken::{Guard, removed};
@@ -59,8 +59,6 @@ pub(super) fn supported(specs: &[Spec]) -> Result<(), PlanError> {
     for spec in specs {
         let later = [
             ("start", spec.start == Start::Manual, Some("\"manual\"")),
-            ("restart", spec.restart == Restart::OnFailure, Some("\"on-failure\"")),
-            ("restart", spec.restart == Restart::Always, Some("\"always\"")),
             ("watchdog", spec.watchdog, None),
             ("manages", !spec.manages.is_empty(), None),
         ];

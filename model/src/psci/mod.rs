@@ -14,7 +14,7 @@ use crate::addr::Ipa;
 use crate::weaken::{Guard, removed};
 
 /// What a virtual CPU is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Power {
     /// Off; CPU_ON starts it.
     Off,
@@ -27,7 +27,7 @@ pub enum Power {
 }
 
 /// Where a virtual CPU begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Start {
     /// First instruction.
     pub entry: Ipa,
@@ -65,7 +65,7 @@ impl Outcome {
 }
 
 /// The power states of one partition.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Psci {
     vcpus: Vec<Power>,
 }

@@ -6,7 +6,7 @@
 use partita_abi::{psci as id, smccc};
 use partita_model::addr::Ipa;
 use partita_model::idregs::Host;
-use partita_model::lifecycle::{Cause, Lifecycle, State};
+use partita_model::lifecycle::{Cause, Lifecycle, State, Verdict};
 use partita_model::midr::Midr;
 use partita_model::psci::{Outcome, Power, Psci, Start};
 use partita_model::smccc::{Mitigations, Route, Workaround, route};
@@ -231,8 +231,13 @@ impl World {
                 (self.life.stop(why), lives.then_some((State::Stopping, why)))
             }
             _ => {
-                let end = if cause.is_failure() { State::Failed } else { State::Off };
-                (self.life.settle(), (state == State::Stopping).then_some((end, cause)))
+                let end = match cause {
+                    Cause::SystemReset => State::Loading,
+                    _ if cause.is_failure() => State::Failed,
+                    _ => State::Off,
+                };
+                let settled = self.life.settle(Verdict::Stay).is_some();
+                (settled, (state == State::Stopping).then_some((end, cause)))
             }
         };
         assert_eq!(done, next.is_some(), "{what} from {state}");

@@ -2,9 +2,9 @@
 
 mod console;
 mod exceptions;
-mod qmp;
+pub(crate) mod qmp;
 mod removals;
-mod siege;
+pub(crate) mod siege;
 mod starved;
 mod streams;
 mod trial;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The monitor of a machine.
-pub(super) struct Monitor {
+pub(crate) struct Monitor {
     stream: BufReader<UnixStream>,
     folder: PathBuf,
 }
@@ -23,12 +23,12 @@ fn socket(folder: &Path) -> PathBuf {
 
 impl Monitor {
     /// QEMU's arguments for a monitor in a folder.
-    pub(super) fn args(folder: &Path) -> [String; 2] {
+    pub(crate) fn args(folder: &Path) -> [String; 2] {
         ["-qmp".to_owned(), format!("unix:{},server=on,wait=off", socket(folder).display())]
     }
 
     /// Connects; the machine runs on.
-    pub(super) fn connect(folder: &Path) -> Monitor {
+    pub(crate) fn connect(folder: &Path) -> Monitor {
         let end = Instant::now() + PATIENCE;
         let stream = loop {
             match UnixStream::connect(socket(folder)) {
@@ -44,7 +44,7 @@ impl Monitor {
     }
 
     /// The contents of physical memory, all of one moment: the machine stands still meanwhile, its clocks too.
-    pub(super) fn memory(&mut self, spans: &[(u64, u64)]) -> Vec<Vec<u8>> {
+    pub(crate) fn memory(&mut self, spans: &[(u64, u64)]) -> Vec<Vec<u8>> {
         self.ask(&json!({ "execute": "stop" }));
         let all = spans.iter().map(|&(base, size)| {
             let path = self.folder.join("memory");
@@ -58,7 +58,7 @@ impl Monitor {
     }
 
     /// The threads that run the cores, in the cores' order.
-    pub(super) fn threads(&mut self) -> Vec<String> {
+    pub(crate) fn threads(&mut self) -> Vec<String> {
         let cores = self.ask(&json!({ "execute": "query-cpus-fast" }));
         let cores = cores.as_array().expect("a list of cores");
         let mut threads: Vec<_> =

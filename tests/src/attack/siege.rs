@@ -91,7 +91,7 @@ const LACKING: [&str; 3] = ["memory/form-atomic", "state/keys", "state/sve"];
 /// How much more than in the calm EL2 may do on the victim's core in a tick. While others flood the console, what the victim
 /// has to say goes out in more pieces: it waits for its turn, is called by a kick, and writes what has gathered. At most as
 /// often as it has lines, and FIFOs of 16 bytes, to write; some 31,000 have been seen.
-const MARGIN: u64 = 70_000;
+pub(crate) const MARGIN: u64 = 70_000;
 
 impl Siege {
     /// All that is not as it must be.
@@ -132,6 +132,20 @@ struct Places {
     hypervisor: u64,
 }
 
+/// Where something that is reserved lies with a plan, by what the plan calls it.
+pub(crate) fn reserved(on: On, plan: &Path, what: &str) -> u64 {
+    let json = planned(on, plan);
+    let all = json["board"]["reserved"].as_array().expect("a list");
+    let one = all.iter().find(|one| one["what"] == what).unwrap_or_else(|| panic!("{what} has no place"));
+    number(&one["range"]["base"])
+}
+
+/// A number of the plan's JSON.
+fn number(value: &Value) -> u64 {
+    let hex = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
+    value.as_u64().or_else(|| hex(value.as_str()?)).expect("a number")
+}
+
 /// The plan as a file in a folder, with the target's own device, the attacker's interrupt path and its bootargs.
 fn plan(on: On, path: &str, bootargs: &str, folder: &Path) -> PathBuf {
     let kernel = "kernel = \"attacker\";";
@@ -147,16 +161,16 @@ fn plan(on: On, path: &str, bootargs: &str, folder: &Path) -> PathBuf {
     plan
 }
 
-fn places(on: On, plan: &Path) -> Places {
+fn planned(on: On, plan: &Path) -> Value {
     let mut command = Command::new(build::partita());
     let output =
         command.args(["plan", "--json"]).args(on.args()).arg(plan).output().expect("partita can be run");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let json: Value = serde_json::from_slice(&output.stdout).expect("--json prints JSON");
-    let number = |value: &Value| {
-        let hex = |text: &str| u64::from_str_radix(text.strip_prefix("0x")?, 16).ok();
-        value.as_u64().or_else(|| hex(value.as_str()?)).expect("a number")
-    };
+    serde_json::from_slice(&output.stdout).expect("--json prints JSON")
+}
+
+fn places(on: On, plan: &Path) -> Places {
+    let json = planned(on, plan);
     let all = |value: &Value| value.as_array().expect("a list").clone();
     let victim =
         all(&json["partitions"]).into_iter().find(|one| one["name"] == "victim").expect("the victim");
@@ -359,7 +373,7 @@ fn lateness(log: &str) -> (u64, u64) {
 
 /// What the victim suffered in the calm and during each row, from the counter's log: both mark time, the victim each tick,
 /// the attacker each row.
-fn suffered(counts: &str) -> (Suffered, Vec<Suffered>) {
+pub(crate) fn suffered(counts: &str) -> (Suffered, Vec<Suffered>) {
     let (mut calm, mut rows): (Vec<u64>, Vec<Vec<u64>>) = (Vec::new(), Vec::new());
     // Rows that overlap the tick that is going on, and the count at its begin.
     let (mut since, mut begin) = (0, None);

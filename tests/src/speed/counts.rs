@@ -58,10 +58,14 @@ impl Counter {
         ["-plugin".to_owned(), plugin]
     }
 
+    /// What it has written so far, as it is.
+    pub fn text(&self) -> String {
+        std::fs::read_to_string(self.log.path()).expect("the plugin wrote its counts")
+    }
+
     /// What it has written so far.
     pub fn notes(&self) -> Vec<Note> {
-        let text = std::fs::read_to_string(self.log.path()).expect("the plugin wrote its counts");
-        text.lines().filter_map(note).collect()
+        self.text().lines().filter_map(note).collect()
     }
 
     /// Only the marks of guests.

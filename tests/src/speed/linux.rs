@@ -88,7 +88,10 @@ fn worked<'a>(outcome: &Outcome, mut lines: impl Iterator<Item = &'a str>) {
 
 /// The exits of a partition, of all kinds.
 fn exits(outcome: &Outcome) -> u64 {
-    let words = outcome.summary("linux").split(' ').filter(|word| !word.starts_with("dma="));
+    let words = outcome
+        .summary("linux")
+        .split(' ')
+        .filter(|word| !word.starts_with("dma=") && !word.starts_with("restarts="));
     words.filter_map(|word| word.split_once('=')?.1.parse::<u64>().ok()).sum()
 }
 

@@ -17,6 +17,7 @@ use std::collections::BTreeMap;
 pub use all::measure;
 pub use boot::{boot, boot_alone, boot_told, boot_xen};
 pub use chart::chart;
+pub(crate) use counts::Counter;
 pub use exits::{Turns, alone, guarded, partition, turns};
 pub use image::image;
 pub use linux::{linux, linux_alone, linux_kit, linux_xen};

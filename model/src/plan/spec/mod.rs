@@ -9,6 +9,8 @@ use alloc::vec::Vec;
 
 use crate::dt::Node;
 
+use crate::lifecycle::MOST_COUNTED;
+
 use super::vocabulary::{PARTITION, PARTITIONS, SUBNODES};
 use super::{ClearMemory, Dtb, ErrorKind, InterruptPath, PlanError, Restart, Start};
 pub(super) use memory::{MemorySpec, TOP};
@@ -102,6 +104,9 @@ fn partition(reader: &Reader<'_>) -> Result<Spec, PlanError> {
     let guest_tree = reader.node.children().find(|child| child.name() == "guest-tree");
     let restart_limit = match reader.numbers("restart-limit", 1, "<COUNT SECONDS>")?.as_deref() {
         None => (5, 60),
+        Some([count, _]) if *count > u64::from(MOST_COUNTED) => {
+            return Err(reader.error("restart-limit", ErrorKind::Range(*count, 0, u64::from(MOST_COUNTED))));
+        }
         Some([count, seconds]) => (*count as u32, *seconds as u32),
         Some(other) => {
             return Err(

@@ -1,0 +1,107 @@
+//! Lives of a partition: it ends, in every way there is, and comes back; its neighbours notice nothing.
+
+use partita_tests::lives::{lies, lives};
+use partita_tests::{Machine, On, Outcome, system_tests};
+
+const PLAN: &str = "tests/system/life.dtso";
+
+/// Each way twice: what one leaves behind may only show after another.
+const SHORT: u64 = 34;
+
+fn comes_back(on: On) {
+    let lives = lives(on, SHORT, &[], 400);
+    println!("{lives:?}");
+    assert_eq!(lives.ways as u64, SHORT / 2, "every way was gone");
+}
+
+/// The crasher ends so with this policy, until it stays off.
+fn with_policy(on: On, policy: &str, ways: &str) -> Outcome {
+    let words = format!("lives=9 ways={ways}");
+    let changes = [
+        ("restart = \"always\";\n", policy),
+        ("restart-limit = <0 0>;\n", ""),
+        ("lives=34", words.as_str()),
+        ("hz=100", "hz=100 reports=3"),
+    ];
+    Machine::run_changed(on, PLAN, &changes).args(&["--cpu", "cortex-a72"]).to_end()
+}
+
+/// How often it started.
+fn starts(outcome: &Outcome) -> usize {
+    outcome.lines("crasher").iter().filter(|line| line.starts_with("crasher: life ")).count()
+}
+
+#[track_caller]
+fn ended(outcome: &Outcome, starts_wanted: usize, summary: &str, status: i32) {
+    outcome.check(starts(outcome) == starts_wanted, &format!("it started {starts_wanted} times"));
+    outcome.check(outcome.summary("crasher").starts_with(summary), summary);
+    outcome.check(outcome.status == Some(status), &format!("exit status {status}"));
+}
+
+system_tests! {
+    fn of_every_end_a_new_one(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        comes_back(on);
+    }
+
+    fn a_damaged_file_is_not_started_again(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
+        not_as_it_was(on);
+    }
+
+    fn never(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
+        let outcome = with_policy(on, "", "reset,aarch32");
+        // A reset is the guest's own affair.
+        ended(&outcome, 2, "state=failed cause=unexpected-exception ", 3);
+        let told = "crasher: failed: unexpected-exception";
+        outcome.check(outcome.lines("partita").contains(&told), told);
+    }
+
+    fn on_failure(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
+        let outcome = with_policy(on, "restart = \"on-failure\";", "aarch32,aarch32,off");
+        ended(&outcome, 3, "state=off cause=system-off ", 0);
+        for restart in 1..=2 {
+            let told = format!("crasher: failed: unexpected-exception; starts again, restart {restart}");
+            outcome.check(outcome.lines("partita").contains(&told.as_str()), &told);
+        }
+    }
+
+    fn only_so_often(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
+        let policy = "restart = \"always\"; restart-limit = <3 600>;";
+        let outcome = with_policy(on, policy, "off,aarch32,cpus-off,off-beside-a-loop");
+        ended(&outcome, 4, "state=failed cause=system-off ", 3);
+        let told = "crasher: ended: system-off; stays off: restarted too often (restart-limit)";
+        outcome.check(outcome.lines("partita").contains(&told), told);
+        // The victim went on to its own end.
+        outcome.check(outcome.lines("victim").contains(&"victim: end whole"), "the victim's last words");
+    }
+}
+
+/// A file of the bundle, damaged in memory while the partition runs, is not started again.
+fn not_as_it_was(on: On) {
+    let changes = [("lives=34", "lives=2 ways=off calm=3")];
+    let machine = Machine::run_changed(on, PLAN, &changes).debugged();
+    let mut machine = machine.start_on_terminal();
+    machine.wait_for_line("crasher: life 0 way off");
+    let mut debugger = machine.debugger();
+    let base = lies(on, "the bundle");
+    // The archive's member has this name behind its header; its contents follow.
+    let mut pages = (base..).step_by(0x1000);
+    let mut before: Vec<u8> = Vec::new();
+    let place = loop {
+        let page = pages.next().expect("addresses go on");
+        before.extend(debugger.table(page).iter().flat_map(|word| word.to_le_bytes()));
+        if let Some(at) = before.windows(16).position(|bytes| bytes == b"00000000crasher\0") {
+            break base + at as u64;
+        }
+        assert!(before.len() < 0x80_0000, "the bundle has no crasher");
+    };
+    debugger.write((place & !7) + 0x1000, 0x7e57_ab1e);
+    debugger.leave();
+    machine
+        .wait_until("it ends", |log| log.contains("crasher: failed: ") || log.contains("crasher: life 1 "));
+    machine.end_victim();
+    let outcome = machine.end();
+    ended(&outcome, 1, "state=failed cause=bad-image ", 3);
+    outcome.check(outcome.lines("victim").contains(&"victim: end whole"), "the victim's last words");
+}
+
+const ONE_POLICY: &str = "the model decides, on all alike";
