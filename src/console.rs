@@ -29,7 +29,7 @@ use crate::core::Core;
 use crate::gic::{self, Found, Lrs, Seat};
 use crate::layout::PAGE;
 use crate::partition::Partition;
-use crate::{audit, board, status, uart};
+use crate::{audit, board, crash, status, uart};
 
 pub use terminal::Terminal;
 
@@ -375,6 +375,10 @@ impl Console {
             Event::Help => self.say(HELP.as_bytes()),
             Event::Audit => {
                 audit::ask();
+                self.kick_all();
+            }
+            Event::Crash => {
+                crash::ask();
                 self.kick_all();
             }
             Event::Quit => {

@@ -9,6 +9,7 @@ use tock_registers::interfaces::Readable;
 
 use partita_abi::smccc;
 use partita_model::addr::Ipa;
+use partita_model::crash::Refused;
 use partita_model::gic::{Block, Drained, ListRegisters, Mirror, REDIST_SIZE};
 use partita_model::lifecycle::exits::{self, Exits};
 use partita_model::lifecycle::{Cause, Order, State, order};
@@ -27,7 +28,7 @@ use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
 use crate::traps::{self, View};
 use crate::window::Window;
-use crate::{board, console, el1, heap, layout, life, muster, power, smmu};
+use crate::{board, console, crash, el1, heap, layout, life, muster, power, smmu};
 
 /// What the fast path of SGIs needs of this core.
 #[repr(C)]
@@ -113,6 +114,10 @@ pub struct Core {
     pub features: Features,
     /// What the guest finds of this core.
     pub view: View,
+    /// The guest's last access that was refused since it started.
+    pub refused: Option<Refused>,
+    /// How often the user had asked for records when it looked last.
+    pub recalled: u32,
     /// Where a series of set/way operations began (trap/setway.rs).
     pub set_way: crate::trap::setway::Series,
 }
@@ -205,6 +210,8 @@ impl Core {
             begins: false,
             features: Features::default(),
             view: View::default(),
+            refused: None,
+            recalled: 0,
             set_way: Default::default(),
         }
     }
@@ -275,6 +282,7 @@ impl Core {
             life::stop(self, Cause::Quit);
         }
         console::receive(self);
+        crash::recall(self);
         self.drain();
         self.audit();
     }
@@ -329,6 +337,7 @@ impl Core {
     fn close(&mut self) {
         {
             let mut state = self.partition.lock(self.vcpu);
+            crash::note(self, &mut state);
             state.vgic.offline(self.vcpu, &mut self.physical(), &mut Lrs);
         }
         if self.partition.direct {
@@ -356,6 +365,7 @@ impl Core {
             peer.doorbell.store(doorbell & !number, Ordering::Relaxed);
         }
         self.set_way = Default::default();
+        self.refused = None;
         el1::reset();
         if self.view.mitigations.store_bypass == Workaround::Firmware {
             // The guest's switch, and on as a core starts with it (DEN 0028, SMCCC_ARCH_WORKAROUND_2).
@@ -426,6 +436,7 @@ fn idle(core: &mut Core) -> ! {
     loop {
         partition.mailbox.serve(core.vcpu);
         console::go_on(partition.number);
+        crash::recall(core);
         if partition.life().is(State::Running) {
             // The console's kicks come here also when this virtual CPU is off and another one runs.
             console::receive(core);

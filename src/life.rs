@@ -65,9 +65,11 @@ pub fn stop(core: &mut Core, cause: Cause) -> ! {
 /// Has all cores of the partition leave the guest; the calling one sees to itself.
 pub fn end(core: &mut Core, cause: Cause) {
     let partition = core.partition;
-    let state = partition.lock(core.vcpu);
+    let mut state = partition.lock(core.vcpu);
     // When another core said so first, its cause stands.
-    let _ = partition.life().stop(cause);
+    if partition.life().stop(cause) && cause.is_failure() {
+        state.record.begin(partition.status.restarts(), cause, Some(core.vcpu));
+    }
     drop(state);
     let others = || (0..partition.vcpus.len()).filter(|vcpu| *vcpu != core.vcpu);
     others().for_each(|vcpu| partition.kick(vcpu));
@@ -103,7 +105,11 @@ fn tell(partition: &Partition, state: &mut partition::State, cause: Cause, verdi
     } else if verdict == Verdict::Exhausted {
         words.text("; stays off: restarted too often (restart-limit)");
     }
-    console::announce(partition, &mut state.terminal, words.as_str());
+    let partition::State { record, terminal, .. } = state;
+    console::announce(partition, terminal, words.as_str());
+    if cause.is_failure() {
+        record.lines(&partition.status.name, false, |line| console::announce(partition, terminal, line));
+    }
 }
 
 /// The last core has left the guest: everything that the partition had set up in hardware goes back to its reset

@@ -15,6 +15,7 @@ mod cache;
 mod clock;
 mod console;
 mod core;
+mod crash;
 mod early;
 mod efi;
 mod el1;

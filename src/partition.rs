@@ -8,6 +8,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use partita_model::addr::{Ipa, IpaSpan, PaSpan};
 use partita_model::audit::{Form, Region};
 use partita_model::bundle::Sum;
+use partita_model::crash::Record;
 use partita_model::gic::{Mirror, Op, Shared, State as Irqs, Vgic, perform};
 use partita_model::lifecycle::{Lifecycle, Policy};
 use partita_model::pci::Host;
@@ -93,6 +94,8 @@ pub struct State {
     pub pci: Vec<Host>,
     /// Virtual CPUs that are not in the guest.
     pub parked: usize,
+    /// What it was doing when it failed last.
+    pub record: Record,
     /// Whether it comes back when it has ended.
     pub policy: Policy,
 }
@@ -135,13 +138,14 @@ impl Partition {
     /// A partition that is to be loaded.
     pub fn new(setup: Setup, vgic: Vgic, pci: Vec<Host>, policy: Policy) -> Self {
         let psci = Psci::new(setup.vcpus.len());
+        let record = Record::new(setup.vcpus.len());
         let terminal = Terminal::new(&setup.status.name, setup.number);
         Self {
             setup,
             sgi: vgic.shared(),
             mirrors: vgic.mirrors(),
             mailbox: Mailbox::default(),
-            state: SpinMutex::new(State { vgic, psci, terminal, pci, parked: 0, policy }),
+            state: SpinMutex::new(State { vgic, psci, terminal, pci, parked: 0, record, policy }),
         }
     }
 

@@ -8,6 +8,7 @@ use core::sync::atomic::AtomicU64;
 use partita_model::addr::{Ipa, IpaSpan, Pa, PaSpan, Span};
 use partita_model::audit::{Form, Region, join};
 use partita_model::bundle::Bundle;
+use partita_model::crash;
 use partita_model::dt::Index;
 use partita_model::gic::{Config, DIST_SIZE, DIST_SIZE_V2, Path, REDIST_SIZE, Spi, Vgic};
 use partita_model::lifecycle::Policy;
@@ -95,8 +96,11 @@ pub fn partition(
     let direct = wanted.is_direct();
     let root_span =
         PaSpan { base: root, size: if direct { u64::from(shape.root_pages) * PAGE as u64 } else { 0 } };
+    const { assert!(size_of::<Option<crash::Core>>() <= own::RECORD_BYTES as usize) };
+    let records = wanted.cpus.len() * own::RECORD_BYTES as usize;
     let restarts = own::RESTART_BYTES as usize * wanted.restart_limit.0 as usize;
     let size = own::PARTITION_PAGES as usize * PAGE
+        + records
         + restarts
         + root_span.size as usize
         + pci_bytes

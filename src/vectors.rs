@@ -13,6 +13,10 @@ use partita_model::weaken::Guard;
 use crate::core::{Core, Peer};
 use crate::gic::DOORBELL;
 use crate::layout::EMERGENCY_TOP;
+use crate::trap::Frame;
+
+// Where crash.rs finds the guest's registers.
+const _: () = assert!(Frame::ON_STACK == 31 * 8 + 8);
 
 // The assembly compares with an immediate of the upper half, and with a number of 128 bytes.
 const _: () = assert!(psci::VERSION & 0xffff == 0 && smccc::VERSION & 0xffff == 0);

@@ -63,6 +63,8 @@ pub enum Command {
     Image(ImageCommand),
     /// Boot a plan on QEMU and end once every partition is off
     Run(RunCommand),
+    /// Show what partitions that failed were doing, from the console's log
+    Crash(CrashCommand),
     /// Print a completion script for a shell
     Completions {
         /// The shell
@@ -113,6 +115,26 @@ pub struct Devices {
     /// The board.
     #[command(flatten)]
     pub board: BoardArgs,
+    /// As JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `partita crash`
+#[derive(Debug, Args)]
+pub struct CrashCommand {
+    /// The console's log (`-`: standard input), such as `run --log-dir` keeps
+    #[arg(value_name = "LOG", value_hint = ValueHint::FilePath)]
+    pub log: PathBuf,
+    /// Only this partition
+    #[arg(value_name = "NAME")]
+    pub name: Option<String>,
+    /// The guest's ELF file, with its symbols: for the names of functions
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub elf: Option<PathBuf>,
+    /// Where its first segment lies [default: at its own address]
+    #[arg(long, value_name = "ADDRESS", requires = "elf", value_parser = address)]
+    pub base: Option<u64>,
     /// As JSON
     #[arg(long)]
     pub json: bool,
@@ -244,6 +266,10 @@ fn size(text: &str) -> Result<u64, String> {
         }
         _ => Ok(size),
     }
+}
+
+fn address(text: &str) -> Result<u64, String> {
+    number(text).ok_or_else(|| "expected an address, such as 0x40000000".to_owned())
 }
 
 fn ram(text: &str) -> Result<PaSpan, String> {

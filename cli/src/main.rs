@@ -21,6 +21,7 @@ mod project;
 mod report;
 mod session;
 mod source;
+mod symbols;
 mod table;
 mod tool;
 mod toolchain;

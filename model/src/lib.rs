@@ -13,6 +13,7 @@ pub mod addr;
 pub mod audit;
 pub mod bundle;
 pub mod console;
+pub mod crash;
 pub mod dt;
 pub mod errata;
 pub mod gic;

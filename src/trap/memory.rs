@@ -10,6 +10,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use super::{Frame, inject, skip};
 use crate::core::Core;
+use crate::crash;
 use crate::gic::{Lrs, Version, version};
 use partita_model::lifecycle::exits::Kind;
 
@@ -29,6 +30,7 @@ pub fn data_abort(core: &mut Core, frame: &mut Frame, abort: Abort) {
         }
     }
     core.count(Kind::Other);
+    core.refused = Some(crash::refused());
     let decodable = matches!(abort.access(), Access::Mmio(_));
     if removed(if decodable { Guard::AbortData } else { Guard::AbortUndecodable }) {
         return skip();
@@ -39,6 +41,7 @@ pub fn data_abort(core: &mut Core, frame: &mut Frame, abort: Abort) {
 /// An instruction abort: the guest fetched from where it has no memory.
 pub fn instruction_abort(core: &mut Core, frame: &Frame, abort: Abort) {
     core.count(Kind::Other);
+    core.refused = Some(crash::refused());
     if removed(Guard::AbortFetch) {
         // As if a return had been there.
         return ELR_EL2.set(frame.get(30));

@@ -32,6 +32,9 @@ pub struct Frame {
 }
 
 impl Frame {
+    /// What it takes at the top of the stack (macros.S, `FRAME`).
+    pub const ON_STACK: usize = (31 * 8usize).next_multiple_of(16);
+
     /// A register by its number in a syndrome; 31 is the zero register.
     pub fn get(&self, register: u8) -> u64 {
         self.x.get(usize::from(register)).copied().unwrap_or(0)

@@ -119,6 +119,12 @@ pub fn image_file() -> u64 {
     flat(&target().join(TARGET).join("release/partita")).len() as u64
 }
 
+/// A guest's ELF file, with its symbols.
+pub fn guest_elf(program: &str) -> PathBuf {
+    partita();
+    target().join(TARGET).join("release").join(program)
+}
+
 /// A guest as a flat binary.
 pub fn guest(program: &str) -> Vec<u8> {
     partita();

@@ -1,7 +1,7 @@
 //! Lives of a partition: it ends, in every way there is, and comes back; its neighbours notice nothing.
 
 use partita_tests::lives::{lies, lives};
-use partita_tests::{Machine, On, Outcome, system_tests};
+use partita_tests::{Machine, On, Outcome, Target, guest_elf, partita, system_tests};
 
 const PLAN: &str = "tests/system/life.dtso";
 
@@ -45,6 +45,10 @@ system_tests! {
 
     fn a_damaged_file_is_not_started_again(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
         not_as_it_was(on);
+    }
+
+    fn a_failure_is_on_record(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        on_record(on);
     }
 
     fn never(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
@@ -102,6 +106,40 @@ fn not_as_it_was(on: On) {
     let outcome = machine.end();
     ended(&outcome, 1, "state=failed cause=bad-image ", 3);
     outcome.check(outcome.lines("victim").contains(&"victim: end whole"), "the victim's last words");
+}
+
+/// What a failure leaves on record, in short and whole, and what `partita crash` makes of it.
+fn on_record(on: On) {
+    let changes =
+        [("restart = \"always\";\n", "restart = \"on-failure\";\n"), ("lives=34", "lives=1 ways=aarch32")];
+    let cpu: &[&str] = if on.target() == Target::Raspi4b { &[] } else { &["--cpu", "cortex-a72"] };
+    let mut machine = Machine::run_changed(on, PLAN, &changes).args(cpu).start_on_terminal();
+    machine.wait_for_line("crasher: done 1");
+    let short = "partita: crash: crasher life=0 cause=unexpected-exception cpu=0";
+    let log = machine.now().log;
+    assert!(log.contains(short) && log.contains("partita: crash: crasher cpu=1 off"), "{log}");
+    assert!(!log.contains(" x0="), "only in short: {log}");
+    // The next life does not change the record of the one before.
+    machine.type_text("\u{1d}c");
+    machine.wait_for_line(" x30=");
+    machine.wait_until("the record is whole", |log| log.matches("crash: crasher cpu=1 off").count() == 2);
+    let log = machine.now().log;
+    machine.end_victim();
+    machine.type_text("\u{1d}q");
+    let path = machine.folder().join("log");
+    std::fs::write(&path, log).expect("the test's folder takes files");
+    let elf = guest_elf("crasher");
+    let mut command = std::process::Command::new(partita());
+    let output = command.arg("crash").arg(&path).args(["crasher", "--elf"]).arg(elf).output();
+    let output = output.expect("partita can be run");
+    let words = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(words.contains("crasher: life 0: unexpected-exception, by its CPU 0\n  CPU 0 at 0x"), "{words}");
+    // Where it was, and what it did.
+    assert!(words.contains(" crasher_aarch32+0x0\n"), "{words}");
+    assert!(words.contains("the hypervisor had no answer to an AArch32 system register\n"), "{words}");
+    assert!(words.contains("  CPU 1 was off\n"), "{words}");
+    let _ = machine.end();
 }
 
 const ONE_POLICY: &str = "the model decides, on all alike";

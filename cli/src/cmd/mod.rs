@@ -2,6 +2,7 @@
 
 mod build;
 mod check;
+mod crash;
 mod devices;
 mod dtb;
 mod image;
@@ -27,6 +28,7 @@ pub fn dispatch(cli: &Cli, ui: Ui) -> Outcome<()> {
         Command::Build(args) => build::build(args, ui),
         Command::Image(args) => image::image(args, ui),
         Command::Run(args) => run::run(args, ui),
+        Command::Crash(args) => crash::crash(args, ui),
         Command::Completions { shell } => meta::completions(*shell),
         Command::Man { folder } => meta::man(folder),
     }

@@ -4,7 +4,7 @@
 pub const KEY: u8 = 0x1d;
 
 /// What Ctrl-] `?` prints.
-pub const HELP: &str = "Ctrl-] then: 1-9 keyboard to that partition, n to the next one, a audit of all tables, \
+pub const HELP: &str = "Ctrl-] then: 1-9 keyboard to that partition, n to the next one, a audit of all tables, c what failed last, \
                         ? this help, q stop all and power off, Ctrl-] send Ctrl-] itself";
 
 /// What a byte from the host's keyboard means.
@@ -20,6 +20,8 @@ pub enum Event {
     Help,
     /// Have every core compare the tables that it runs under with the plan.
     Audit,
+    /// Print every partition's last failure.
+    Crash,
     /// Stop all partitions and power off.
     Quit,
 }
@@ -49,6 +51,7 @@ impl Filter {
             b'1'..=b'9' => Event::Focus(usize::from(byte - b'1')),
             b'n' | b'N' => Event::Next,
             b'a' | b'A' => Event::Audit,
+            b'c' | b'C' => Event::Crash,
             b'q' | b'Q' => Event::Quit,
             // `?`, and whatever else was typed in hope.
             _ => Event::Help,

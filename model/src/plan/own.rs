@@ -31,6 +31,8 @@ pub const BRIDGE_PAGES: u64 = 2;
 pub const FUNCTION_BYTES: u64 = 512;
 /// Bytes of a piece of what tables have to map.
 pub const REGION_BYTES: u64 = 32;
+/// Bytes of a core in the record of a partition's last failure.
+pub const RECORD_BYTES: u64 = 512;
 /// Bytes of a restart that `restart-limit` counts.
 pub const RESTART_BYTES: u64 = 16;
 /// Pages of the boot's own tables, where the core that boots is no partition's.
@@ -77,7 +79,7 @@ pub(super) fn kept(
             + pages(2 * mappings.len() as u64 * REGION_BYTES)
             + pages(trees + TREE_BYTES + CPU_BYTES * cores)
             + pages(READY_BYTES * cores)
-            + pages(RESTART_BYTES * u64::from(spec.restart_limit.0));
+            + pages(RECORD_BYTES * cores + RESTART_BYTES * u64::from(spec.restart_limit.0));
         // A root of several tables is aligned to their size; a direct partition's is kept twice.
         sum += tables + (root - 1) + if direct { root } else { 0 };
         if !given.streams.is_empty() {

@@ -11,8 +11,8 @@ fn the_key() {
     assert_eq!(all(b"a1nq"), b"a1nq".map(Event::ToGuest));
     assert_eq!(all(&[KEY, b'1', KEY, b'9', b'1']), [Event::Focus(0), Event::Focus(8), Event::ToGuest(b'1')]);
     assert_eq!(
-        all(&[KEY, b'n', KEY, b'?', KEY, b'a', KEY, b'q']),
-        [Event::Next, Event::Help, Event::Audit, Event::Quit]
+        all(&[KEY, b'n', KEY, b'?', KEY, b'a', KEY, b'c', KEY, b'q']),
+        [Event::Next, Event::Help, Event::Audit, Event::Crash, Event::Quit]
     );
     assert_eq!(
         all(&[KEY, KEY, b'q', KEY, b'0', b'x']),
