@@ -448,6 +448,21 @@ pub fn go_on(me: usize) {
     }
 }
 
+/// Whether nobody has the turn, the keyboard or EL2's own ring now. Who would have been called when the turn was given back is.
+pub fn can_be_had() -> bool {
+    let Some(console) = CONSOLE.get() else { return true };
+    if console.filter.try_lock().is_none() || console.own.try_lock().is_none() {
+        return false;
+    }
+    let Some(turn) = console.drain.turn_of_all() else { return false };
+    drop(turn);
+    if let Some(next) = console.drain.call(usize::MAX, clock::now()) {
+        console.kick(next);
+    }
+    console.unsilence();
+    true
+}
+
 /// Whether the user said that everything is to stop.
 pub fn quitting() -> bool {
     CONSOLE.get().is_some_and(|console| console.quit.load(Ordering::Acquire))

@@ -21,11 +21,12 @@ use partita_model::syndrome::inject::Features;
 
 use crate::audit::{self, Auditor, Verdict};
 use crate::gic::hw::Physical;
-use crate::gic::{self, KICK, Lrs};
+use crate::gic::{self, KICK, Lrs, Seat};
 use crate::kinds::{self, Kind};
 use crate::mmu::Stage1;
 use crate::partition::{Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
+use crate::trap::Fault;
 use crate::traps::{self, View};
 use crate::window::Window;
 use crate::{board, console, crash, el1, heap, layout, life, muster, power, smmu};
@@ -114,6 +115,10 @@ pub struct Core {
     pub features: Features,
     /// What the guest finds of this core.
     pub view: View,
+    /// Where EL2 failed on this core.
+    pub fault: Option<Fault>,
+    /// Not counted as out of the guest.
+    inside: bool,
     /// The guest's last access that was refused since it started.
     pub refused: Option<Refused>,
     /// How often the user had asked for records when it looked last.
@@ -210,6 +215,8 @@ impl Core {
             begins: false,
             features: Features::default(),
             view: View::default(),
+            fault: None,
+            inside: true,
             refused: None,
             recalled: 0,
             set_way: Default::default(),
@@ -246,6 +253,11 @@ impl Core {
         gic::controller().init_core(self.own.seat, board::maintenance_intid());
         self.sgis.all_free = (1 << Lrs.count()) - 1;
         kind
+    }
+
+    /// This core, as the interrupt controller knows it.
+    pub fn seat(&self) -> Seat {
+        self.own.seat
     }
 
     /// The physical interrupt controller, as this core's partition may use it.
@@ -432,7 +444,11 @@ extern "C" fn core_idle(core: *mut Core) -> ! {
 /// Waits for orders: load the partition, start a virtual CPU, or nothing for ever.
 fn idle(core: &mut Core) -> ! {
     let partition = core.partition;
-    partition.lock(core.vcpu).parked += 1;
+    if core.inside {
+        // It comes here from EL2's own loop, too, if that failed.
+        partition.lock(core.vcpu).parked += 1;
+        core.inside = false;
+    }
     loop {
         partition.mailbox.serve(core.vcpu);
         console::go_on(partition.number);
@@ -452,6 +468,7 @@ fn idle(core: &mut Core) -> ! {
         match order(life, core.vcpu, vcpus, parked, &mut state.psci) {
             Order::Enter(start) => {
                 state.parked -= 1;
+                core.inside = true;
                 drop(state);
                 gic::controller().mask_all_but_kick(false);
                 core.enter(start);

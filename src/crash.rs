@@ -35,10 +35,15 @@ pub fn note(core: &Core, state: &mut partition::State) {
     // SAFETY: every exit that comes to Rust begins by saving x0..x30 there (macros.S, `save_all`), on this core's own stack; the
     // reference is gone when this returns.
     let x = unsafe { (*frame).x };
-    // An interrupt leaves ESR_EL2 as it was.
-    let own = cause == Cause::UnexpectedException && state.record.is_by(core.vcpu);
+    let own = state.record.is_by(core.vcpu);
+    // Of EL2's own exception, since when these registers have not been the guest's; an interrupt leaves ESR_EL2 as it was.
+    let fault = core.fault.filter(|_| own && cause == Cause::HypervisorFault);
+    let exception = match fault {
+        Some(fault) => Some((fault.syndrome, fault.address)),
+        None => (own && cause == Cause::UnexpectedException).then(|| (ESR_EL2.get(), FAR_EL2.get())),
+    };
     let registers = State {
-        pc: ELR_EL2.get(),
+        pc: fault.map_or_else(|| ELR_EL2.get(), |fault| fault.place),
         pstate: SPSR_EL2.get(),
         sp_el0: SP_EL0.get(),
         sp_el1: SP_EL1.get(),
@@ -47,8 +52,9 @@ pub fn note(core: &Core, state: &mut partition::State) {
         far_el1: FAR_EL1.get(),
         vbar_el1: VBAR_EL1.get(),
     };
-    let exception = own.then(|| (ESR_EL2.get(), FAR_EL2.get()));
-    state.record.note(core.vcpu, Registers { x, state: registers, exception, refused: core.refused });
+    let overflow = fault.is_some_and(|fault| fault.overflow);
+    let note = Registers { x, state: registers, exception, overflow, refused: core.refused };
+    state.record.note(core.vcpu, note);
 }
 
 /// An access that is about to be refused, for the record. ESR_EL2 and HPFAR_EL2 are this exit's.

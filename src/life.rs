@@ -2,6 +2,7 @@
 
 use partita_model::audit::Words;
 use partita_model::bundle;
+use partita_model::gic::{Bits, Hw, Word};
 use partita_model::lifecycle::{Cause, State, Verdict};
 use partita_model::weaken::{Guard, removed};
 use spin::mutex::SpinMutexGuard;
@@ -10,7 +11,7 @@ use crate::audit;
 use crate::core::Core;
 use crate::partition::{self, File, Partition};
 use crate::status;
-use crate::{cache, clock, console, pci, power, smmu};
+use crate::{board, cache, clock, console, gic, pci, power, smmu};
 
 /// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
 /// partition is in the guest.
@@ -59,6 +60,21 @@ fn is_whole(partition: &Partition, vcpu: usize, file: &File) -> bool {
 /// Ends the partition, at the word of one of its own cores: the others are kicked out of the guest, this one leaves.
 pub fn stop(core: &mut Core, cause: Cause) -> ! {
     end(core, cause);
+    core.leave()
+}
+
+/// Ends the partition because EL2 failed on this core, in the midst of anything but what all share. Everything of the core's own is
+/// brought back to where EL2's loop can have it: that one gathers the others, and finishes.
+pub fn give_up(core: &mut Core) -> ! {
+    core.window.shut();
+    // What was acknowledged and not ended; the UART's interrupt is everybody's, so it is not left active.
+    gic::controller().take_back(core.seat(), board::maintenance_intid());
+    let uart = board::uart_intid();
+    if uart != 0 {
+        core.physical().clear(Word::Shared(uart as usize / 32), Bits::Active, 1 << (uart % 32));
+    }
+    core.partition.free(core.vcpu);
+    end(core, Cause::HypervisorFault);
     core.leave()
 }
 

@@ -70,6 +70,11 @@ fn wait(come: impl Fn() -> bool) -> bool {
     true
 }
 
+/// Whether all have come and begun.
+pub fn is_over() -> bool {
+    GO.load(Ordering::Acquire)
+}
+
 /// Lets every core begin.
 pub fn go() {
     GO.store(true, Ordering::Release);

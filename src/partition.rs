@@ -19,6 +19,7 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 use crate::console::Terminal;
 use crate::gic::{Lrs, Seat};
 use crate::status::Status;
+use crate::trap::within_patience;
 
 /// One partition.
 #[derive(Debug)]
@@ -158,6 +159,19 @@ impl Partition {
             }
             self.mailbox.serve(vcpu);
             core::hint::spin_loop();
+        }
+    }
+
+    /// Sees to it that the partition's lock can be had, for a core that failed: if it is this one's own, what that was in the midst of
+    /// stays as it is. What it changes is the partition's alone, which ends.
+    pub fn free(&self, vcpu: usize) {
+        let free = || {
+            self.mailbox.serve(vcpu);
+            self.state.try_lock().is_some()
+        };
+        if !within_patience(free) {
+            // SAFETY: the holder's stack is abandoned, so its guard is never used again, nor the reference behind it.
+            unsafe { self.state.force_unlock() };
         }
     }
 

@@ -7,6 +7,6 @@ mod release;
 mod test_build;
 
 #[cfg(not(feature = "weaken"))]
-pub use release::{init, mappings};
+pub use release::{fail, init, mappings};
 #[cfg(feature = "weaken")]
-pub use test_build::{init, mappings};
+pub use test_build::{fail, init, mappings};

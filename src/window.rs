@@ -100,6 +100,16 @@ impl Window {
         block.into_iter().chain(pages.map(|(index, page)| (page, WINDOW_PAGES + index * PAGE, index * PAGE)))
     }
 
+    /// Closes whatever is open: what was being done there is over.
+    pub fn shut(&mut self) {
+        self.block.store(0, Ordering::Relaxed);
+        self.pages.iter().for_each(|page| page.store(0, Ordering::Relaxed));
+        // SAFETY: this core's translations at EL2 go; they are made anew from its tables (DDI 0487, D8.17).
+        unsafe {
+            asm!("dsb nshst", "tlbi alle2", "dsb nsh", "isb", options(nostack, preserves_flags));
+        }
+    }
+
     fn open(&mut self, piece: Piece) -> usize {
         let base = piece.pa & !(PAGE as u64 - 1);
         let kind = if piece.block { OPEN } else { OPEN | IS_PAGE };

@@ -55,8 +55,10 @@ pub struct Core {
     pub x: [u64; 31],
     /// The rest.
     pub state: State,
-    /// ESR_EL2 and FAR_EL2, if an exception of this core's is the cause.
+    /// ESR_EL2 and FAR_EL2, if an exception of this core's is the cause. Where EL2 failed, they and `pc` are of EL2.
     pub exception: Option<(u64, u64)>,
+    /// EL2 came to the end of its stack.
+    pub overflow: bool,
     /// The last access of its that was refused since it started.
     pub refused: Option<Refused>,
 }
@@ -117,16 +119,19 @@ impl Record {
                 }
                 words
             };
-            let Some(Core { x, state, exception, refused }) = core else {
+            let Some(Core { x, state, exception, overflow, refused }) = core else {
                 say(row(&[]).text(" off").as_str());
                 continue;
             };
             let [.., lr] = x;
             let State { pc, pstate, sp_el0, sp_el1, esr_el1, elr_el1, far_el1, vbar_el1 } = *state;
-            say(row(&[("pc", pc), ("lr", *lr), ("sp", sp_el1), ("pstate", pstate)]).as_str());
+            let own = self.cause == Cause::HypervisorFault && self.is_by(cpu);
+            let place = if own { "el2_pc" } else { "pc" };
+            say(row(&[(place, pc), ("lr", *lr), ("sp", sp_el1), ("pstate", pstate)]).as_str());
             say(row(&[("esr_el1", esr_el1), ("elr_el1", elr_el1), ("far_el1", far_el1)]).as_str());
             if let Some((esr, far)) = exception {
-                say(row(&[("esr_el2", *esr), ("far_el2", *far)]).as_str());
+                let mut words = row(&[("esr_el2", *esr), ("far_el2", *far)]);
+                say(words.text(if *overflow { " stack-overflow" } else { "" }).as_str());
             }
             if let Some(Refused { esr, ipa, pc }) = refused {
                 say(row(&[("refused_ipa", *ipa), ("refused_pc", *pc), ("refused_esr", *esr)]).as_str());
@@ -313,7 +318,7 @@ crash: guest cpu=2 off";
             vbar_el1: !0,
         };
         let refused = Some(Refused { esr: !0, ipa: !0, pc: !0 });
-        record.note(99, Core { x: [!0; 31], state, exception: Some((!0, !0)), refused });
+        record.note(99, Core { x: [!0; 31], state, exception: Some((!0, !0)), overflow: true, refused });
         let lines = lines(&record, &"n".repeat(31), true);
         for key in ["pstate", "far_el1", "far_el2", "refused_esr", "vbar_el1", "x5", "x29", "x30"] {
             let whole = |line: &String| line.contains(&std::format!(" {key}=0xffffffffffffffff"));

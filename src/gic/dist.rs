@@ -36,6 +36,11 @@ pub fn alone<R>(work: impl FnOnce(Frame) -> R) -> R {
     work(frame())
 }
 
+/// Whether nobody is at that now.
+pub fn can_be_alone() -> bool {
+    ALONE.try_lock().is_some()
+}
+
 /// Number of INTIDs below 1020 that it has (GICD_TYPER.ITLinesNumber).
 pub fn lines() -> u32 {
     (((frame().read(TYPER) & 0x1f) + 1) * 32).min(super::SPECIAL)

@@ -16,7 +16,7 @@ use aarch64_cpu::registers::HCR_EL2;
 use core::sync::atomic::{AtomicBool, Ordering};
 use tock_registers::interfaces::{Readable, Writeable};
 
-pub use dist::{claim, disable, enable, pend};
+pub use dist::{can_be_alone, claim, disable, enable, pend};
 pub use find::{Found, find};
 pub use lrs::{Lrs, drain};
 pub use partita_model::gic::Version;
@@ -180,6 +180,12 @@ pub fn sgi_number() -> u64 {
 }
 
 pub use v3::cpu::trapped;
+
+/// Holds the distributor's lock, in test builds.
+#[cfg(feature = "weaken")]
+pub fn alone(work: impl FnOnce()) {
+    dist::alone(|_| work());
+}
 
 /// Wakes a direct partition's other cores by an interrupt of the highest priority, so far as its guest lets one through: an
 /// SGI, or, where those are banked and no other core can give them a priority (GICv2), the partition's SPI for all of them.

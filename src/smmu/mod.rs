@@ -223,6 +223,11 @@ fn set(partition: usize, translate: bool) {
     }
 }
 
+/// Whether nobody is at any of them now.
+pub fn can_be_had() -> bool {
+    SMMUS.get().into_iter().flatten().all(|shared| shared.device.try_lock().is_some())
+}
+
 /// Whether an interrupt is an SMMU's; then it has been answered.
 pub fn interrupt(intid: u32) -> bool {
     let mut mine = false;

@@ -6,13 +6,14 @@ use partita_model::smccc::{self, Route};
 
 use super::Frame;
 use crate::core::Core;
-use crate::{life, power};
+use crate::{life, power, weaken};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 use partita_model::weaken::{Guard, removed};
 
 /// Answers a call; ELR_EL2 is past the instruction.
 pub fn call(core: &mut Core, frame: &mut Frame, immediate: u16) {
+    weaken::fail(core, frame.x[0], frame.x[1]);
     match smccc::route(immediate, frame.x[0], frame.x[1], &core.view.mitigations) {
         Route::Psci => psci(core, frame),
         Route::Answer(values) => {

@@ -2,22 +2,23 @@
 //! called by vectors.S with the guest's general registers.
 
 mod call;
+mod fault;
 mod inject;
 mod memory;
 pub mod setway;
 mod system;
 
-use core::sync::atomic::{AtomicBool, Ordering};
+pub use fault::{Fault, within_patience};
 
 use aarch64_cpu::asm::barrier;
-use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, FAR_EL2, MPIDR_EL1, SPSR_EL2};
+use aarch64_cpu::registers::{ELR_EL2, ESR_EL2, SPSR_EL2};
 use partita_model::syndrome::{Trap, inject::Exception};
 use partita_model::weaken::{Guard, removed};
 use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
 use crate::gic::{DOORBELL, KICK, Lrs, Taken, controller};
-use crate::{board, console, layout, life, power, smmu, traps};
+use crate::{board, console, life, smmu, traps};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 
@@ -170,26 +171,4 @@ extern "C" fn trap_aarch32(frame: &mut Frame) {
 fn as_from_aarch64(frame: &mut Frame) {
     let taken = controller().acknowledge();
     if taken.is_special() { trap_sync(frame) } else { trap_irq(frame, taken.raw()) }
-}
-
-/// An exception taken from EL2: a defect of the hypervisor itself. The stack may be what is broken: this runs on the
-/// emergency stack (vectors.S).
-#[unsafe(no_mangle)]
-extern "C" fn el2_fault() -> ! {
-    static DYING: AtomicBool = AtomicBool::new(false);
-    if DYING.swap(true, Ordering::AcqRel) {
-        // Saying it failed too.
-        power::park();
-    }
-    let (syndrome, address) = (ESR_EL2.get(), FAR_EL2.get());
-    console::last_words();
-    // A data abort without a change of level (DDI 0487, ESR_EL2.EC), for which FAR_EL2 is valid.
-    let overflow = syndrome >> 26 & 0x3f == 0x25 && layout::STACK_GUARD.contains(&(address as usize));
-    log::error!(
-        "the hypervisor itself failed: {} core {:#x}: ESR {syndrome:#x}, ELR {:#x}, FAR {address:#x}",
-        if overflow { "stack overflow of" } else { "an exception on" },
-        MPIDR_EL1.get() & 0xff_00ff_ffff,
-        ELR_EL2.get(),
-    );
-    power::off()
 }

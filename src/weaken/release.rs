@@ -17,3 +17,7 @@ pub fn init(_: &partita_model::dt::Tree<'_>) -> Result<(), String> {
 pub fn mappings(_: &Plan, _: &Partition, own: Vec<Mapping>) -> Vec<Mapping> {
     own
 }
+
+/// EL2 does not fail because a guest says so.
+#[inline(always)]
+pub fn fail(_: &crate::core::Core, _: u64, _: u64) {}

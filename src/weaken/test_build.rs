@@ -95,3 +95,40 @@ fn clear_of(own: &[Mapping], mapping: Mapping) -> Vec<Mapping> {
     }
     left
 }
+
+/// A call of a guest's by which EL2 fails: in the range of vendors, where no release has one.
+const FAIL: u64 = 0xc600_fa11;
+
+/// Makes EL2 fail on this core, if the guest calls for it: as it is, with the partition's lock held, with one that all share held, or
+/// at the end of its stack.
+pub fn fail(core: &crate::core::Core, function: u64, how: u64) {
+    if function != FAIL {
+        return;
+    }
+    match how {
+        0 => fault(),
+        1 => {
+            let _state = core.partition.lock(core.vcpu);
+            fault();
+        }
+        2 => crate::gic::alone(fault),
+        _ => {
+            let _ = overflow(0);
+        }
+    }
+}
+
+/// Reads where nothing is mapped.
+fn fault() {
+    // SAFETY: nothing is mapped there (layout.rs), so nothing is read.
+    let _ = unsafe { (layout::STACK_TOP as *const u64).read_volatile() };
+}
+
+/// Calls itself as long as there is stack.
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    let here = core::hint::black_box([depth; 64]);
+    // It never comes to that.
+    let below = if depth == u64::MAX { 0 } else { overflow(depth + 1) };
+    core::hint::black_box(here)[0] + below
+}

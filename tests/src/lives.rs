@@ -6,7 +6,7 @@ use tempfile::TempDir;
 use crate::attack::qmp::Monitor;
 use crate::attack::siege::{MARGIN, Suffered, reserved, suffered};
 use crate::speed::Counter;
-use crate::{Machine, On, Target, build};
+use crate::{Machine, On, Target, build, qemu};
 
 const PLAN: &str = "tests/system/life.dtso";
 
@@ -96,6 +96,23 @@ fn heap(on: On) -> (u64, u64) {
     let text = build::section(".text").start;
     let symbol = build::symbol("4heap9ALLOCATOR");
     (lies(on, "the hypervisor") + (symbol.start - text), symbol.end - symbol.start)
+}
+
+/// A machine of the test build, in which the crasher goes these ways.
+pub fn weakened(on: On, folder: &std::path::Path, ways: &str) -> Machine {
+    let path = on.plan(PLAN);
+    let mut text = std::fs::read_to_string(&path).expect("the plan");
+    let words = format!("lives=9 ways={ways}");
+    for (from, to) in on.changes(&path).iter().chain(&[("lives=34", words.as_str())]) {
+        text = text.replace(from, to);
+    }
+    let plan = folder.join("plan.dtso");
+    std::fs::write(&plan, text).expect("the test's folder takes files");
+    let mut command = std::process::Command::new(build::partita());
+    command.args(["build", "-q", "--platform", on.target().platform(), "-o"]).arg(folder).arg(plan);
+    let output = command.output().expect("partita can be run");
+    assert!(output.status.success(), "partita build: {}", String::from_utf8_lossy(&output.stderr));
+    qemu(on, &build::weakened(), Some(&folder.join("bundle.cpio"))).args(&["-cpu", "cortex-a72"])
 }
 
 /// Where something that the plan reserves lies.

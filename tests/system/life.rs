@@ -1,6 +1,6 @@
 //! Lives of a partition: it ends, in every way there is, and comes back; its neighbours notice nothing.
 
-use partita_tests::lives::{lies, lives};
+use partita_tests::lives::{lies, lives, weakened};
 use partita_tests::{Machine, On, Outcome, Target, guest_elf, partita, system_tests};
 
 const PLAN: &str = "tests/system/life.dtso";
@@ -49,6 +49,23 @@ system_tests! {
 
     fn a_failure_is_on_record(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
         on_record(on);
+    }
+
+    fn a_fault_of_el2s_costs_its_partition(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        fails_alone(on, "fault", " esr_el2=0x96000");
+    }
+
+    /// The other core comes for the same lock again and again.
+    fn a_fault_under_the_partitions_lock(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        fails_alone(on, "fault-locked", " esr_el2=0x96000");
+    }
+
+    fn a_fault_at_the_stacks_end(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        fails_alone(on, "fault-overflow", " stack-overflow");
+    }
+
+    fn a_fault_under_a_shared_lock_stops_the_machine(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        fails_whole(on);
     }
 
     fn never(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
@@ -140,6 +157,39 @@ fn on_record(on: On) {
     assert!(words.contains("the hypervisor had no answer to an AArch32 system register\n"), "{words}");
     assert!(words.contains("  CPU 1 was off\n"), "{words}");
     let _ = machine.end();
+}
+
+/// EL2 fails on a core of the crasher's: that one is taken down, with a record, and the victim goes on.
+fn fails_alone(on: On, way: &str, in_record: &str) {
+    let folder = tempfile::TempDir::new().expect("a folder for the test");
+    let mut machine = weakened(on, folder.path(), way).limit(120).start_on_terminal();
+    machine.wait_for_line("crasher: failed: hypervisor-fault");
+    machine.wait_for_line("crash: crasher cpu=1 ");
+    let reports = |log: &str| log.matches("[victim] victim: report ").count();
+    let before = reports(&machine.now().log);
+    machine.wait_until("the victim reports", |log| reports(log) >= before + 2);
+    machine.end_victim();
+    let outcome = machine.end();
+    let summary = outcome.summary("crasher");
+    outcome.check(summary.starts_with("state=failed cause=hypervisor-fault "), summary);
+    outcome.check(starts(&outcome) == 1, "it stays off, whatever its policy says");
+    let lines = outcome.lines("partita");
+    let record: Vec<_> = lines.iter().filter(|line| line.starts_with("crash: crasher ")).collect();
+    outcome.check(record.iter().any(|line| line.contains(" el2_pc=0x8000000")), "where EL2 was");
+    outcome.check(record.iter().any(|line| line.contains(in_record)), in_record);
+    outcome.check(outcome.lines("victim").contains(&"victim: end whole"), "the victim's last words");
+}
+
+/// EL2 fails with a lock that all share: the machine stops, and says so.
+fn fails_whole(on: On) {
+    let folder = tempfile::TempDir::new().expect("a folder for the test");
+    let mut machine = weakened(on, folder.path(), "fault-shared").limit(120).start();
+    let told = "partita: error: the hypervisor itself failed with a lock that all cores share: an exception on core 0x1: ESR 0x96000";
+    machine.wait_for_line(told);
+    let outcome = machine.end();
+    let (_, after) = outcome.log.split_once(told).expect("it was there");
+    outcome.check(!after.contains("[victim]"), "nothing runs on");
+    outcome.check(outcome.status == Some(0), "the machine was powered off");
 }
 
 const ONE_POLICY: &str = "the model decides, on all alike";

@@ -17,11 +17,13 @@ fn overflow(on: On) {
     let top = debugger.el2_stack(core) + FRAME;
     debugger.set_stack(core, top - STACK_SIZE + 16);
     debugger.leave();
-    let outcome = machine.end();
-    let told = format!("error: the hypervisor itself failed: stack overflow of core {core:#x}: ESR 0x96000");
-    let found = outcome.lines("partita").into_iter().find(|line| line.starts_with(&told));
-    let line = found.unwrap_or_else(|| outcome.fail(&format!("no \"{told}\"")));
-    let far = line.rsplit_once("FAR 0x").and_then(|(_, far)| u64::from_str_radix(far, 16).ok());
+    machine.wait_for_line(" stack-overflow");
+    let outcome = machine.now();
+    let told = |line: &&str| line.starts_with("crash: ") && line.contains(" esr_el2=0x96000");
+    let found = outcome.lines("partita").into_iter().find(told);
+    let line = found.unwrap_or_else(|| outcome.fail("no record of it"));
+    let far = line.split_once(" far_el2=0x").and_then(|(_, far)| far.split(' ').next());
+    let far = far.and_then(|far| u64::from_str_radix(far, 16).ok());
     let guard = top - STACK_SIZE - 0x1000..top - STACK_SIZE;
     outcome.check(far.is_some_and(|far| guard.contains(&far)), "the address is in the page below the stack");
 }

@@ -111,6 +111,11 @@ fn words(record: &Record<'_>, symbols: &Symbols) -> String {
     text.push('\n');
     for (cpu, lines) in cores(record) {
         let number = |key| lines.iter().find_map(|line| line.number(key));
+        if let (Some(pc), Some(esr)) = (number("el2_pc"), number("esr_el2")) {
+            let what = crash::words(esr);
+            text += &format!("  CPU {cpu}: the hypervisor itself failed at {pc:#x}: {}\n", what.as_str());
+            continue;
+        }
         let Some(pc) = number("pc") else {
             text += &format!("  CPU {cpu} was off\n");
             continue;

@@ -45,11 +45,19 @@ pub const WAYS: &[Way] = &[
     alone("aarch32", aarch32),
 ];
 
+/// Those that only a test build of the hypervisor knows, by which it fails itself. They are gone only when they are named.
+const FAULTS: &[Way] = &[
+    Way { name: "fault", first: |_| hypervisor_fails(0), second: Some(spin) },
+    Way { name: "fault-locked", first: |_| hypervisor_fails(1), second: Some(calls) },
+    Way { name: "fault-shared", first: |_| hypervisor_fails(2), second: Some(spin) },
+    Way { name: "fault-overflow", first: |_| hypervisor_fails(3), second: Some(spin) },
+];
+
 /// The way of this life: of those named, or of all.
 pub fn nth(names: Option<&str>, life: usize) -> Option<&'static Way> {
     let Some(names) = names else { return WAYS.get(life % WAYS.len()) };
     let name = names.split(',').nth(life % names.split(',').count())?;
-    WAYS.iter().find(|way| way.name == name)
+    WAYS.iter().chain(FAULTS).find(|way| way.name == name)
 }
 
 /// The second core's part, and that the first one is about to do its own.
@@ -93,6 +101,14 @@ fn delayed_off() {
 fn delayed_reset() {
     pause();
     psci::system_reset();
+}
+
+/// Has EL2 fail. A release answers that there is no such call, and it goes on.
+fn hypervisor_fails(how: u64) {
+    pause();
+    psci::call64(0xc600_fa11, [how, 0, 0]);
+    partita_guest::println!("crasher: the hypervisor did not fail");
+    spin();
 }
 
 /// Everything masked.

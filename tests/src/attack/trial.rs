@@ -15,7 +15,9 @@ use crate::{Machine, On, Outcome, Running, bundle, compile, qemu};
 /// Seconds that a machine may take: it has a few rows to do, and some guards' absence makes it hang.
 const LIMIT: u64 = 90;
 /// What EL2 says when the defect is its own.
-const EL2_FAILED: &str = "the hypervisor itself failed";
+fn el2_failed(log: &str) -> bool {
+    log.contains("the hypervisor itself failed") || log.contains(": failed: hypervisor-fault")
+}
 /// The line with which partitions begin.
 const STARTS: &str = "partita: audit: ";
 
@@ -209,7 +211,7 @@ fn look(running: &mut Running, removal: &Removal) -> Option<String> {
             running.watch(|log| table.escaped(row, log).is_some() || log.contains(&end));
             table.escaped(row, &running.now().log).map(|why| format!("{}: {why}", words()))
         }
-        Sign::Failed => running.watch(|log| log.contains(EL2_FAILED)).then(words),
+        Sign::Failed => running.watch(el2_failed).then(words),
         Sign::Console(text) => running.watch(|log| log.contains(text)).then(words),
         Sign::Nameless(line) => running.watch(|log| whole_lines(log).any(|one| one == line)).then(words),
         Sign::MachineOff => (running.wait_end() == Some(0) && running.now().log.contains(STARTS)).then(words),
@@ -283,7 +285,7 @@ fn all_in_place(on: On, cpu: &str, table: &Table, removals: &[&Removal]) -> (Vec
     let mut debugger = done.then(|| running.debugger());
     let mut gone = |removal: &&&Removal| match removal.sign {
         Sign::Row(row) => !ENDINGS.contains(&row) && !table.held(row, &log),
-        Sign::Failed => log.contains(EL2_FAILED),
+        Sign::Failed => el2_failed(&log),
         Sign::Console(text) => log.contains(text),
         Sign::Nameless(line) => whole_lines(&log).any(|one| one == line),
         Sign::Seen(_, seen) => debugger.as_mut().is_some_and(seen),
