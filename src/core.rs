@@ -361,6 +361,8 @@ impl Core {
     }
 
     /// Gives the guest's context up. The caller has told the model, or the partition is ending.
+    #[cold]
+    #[inline(never)]
     pub fn leave(&mut self) -> ! {
         self.close();
         // SAFETY: nothing on this stack is needed any more: this exit's frame ends with the guest's context.

@@ -26,6 +26,8 @@ pub fn ask() {
 
 /// Notes what this core's guest was doing, if its partition fails. Called on the way out of an exit: what the guest had in its
 /// registers is at the top of the stack, where vectors.S put it, and nobody has written EL1's since.
+#[cold]
+#[inline(never)]
 pub fn note(core: &Core, state: &mut partition::State) {
     let (life, cause) = core.partition.life().get();
     if life != lifecycle::State::Stopping || !cause.is_failure() {

@@ -58,6 +58,8 @@ fn is_whole(partition: &Partition, vcpu: usize, file: &File) -> bool {
 }
 
 /// Ends the partition, at the word of one of its own cores: the others are kicked out of the guest, this one leaves.
+#[cold]
+#[inline(never)]
 pub fn stop(core: &mut Core, cause: Cause) -> ! {
     end(core, cause);
     core.leave()
