@@ -14,6 +14,11 @@ fn comes_back(on: On) {
     assert_eq!(lives.ways as u64, SHORT / 2, "every way was gone");
 }
 
+/// The one core that all machines have.
+fn cpu(on: On) -> &'static [&'static str] {
+    if on.target() == Target::Raspi4b { &[] } else { &["--cpu", "cortex-a72"] }
+}
+
 /// The crasher ends so with this policy, until it stays off.
 fn with_policy(on: On, policy: &str, ways: &str) -> Outcome {
     let words = format!("lives=9 ways={ways}");
@@ -23,7 +28,7 @@ fn with_policy(on: On, policy: &str, ways: &str) -> Outcome {
         ("lives=34", words.as_str()),
         ("hz=100", "hz=100 reports=3"),
     ];
-    Machine::run_changed(on, PLAN, &changes).args(&["--cpu", "cortex-a72"]).to_end()
+    Machine::run_changed(on, PLAN, &changes).args(cpu(on)).limit(200).to_end()
 }
 
 /// How often it started.
@@ -41,6 +46,10 @@ fn ended(outcome: &Outcome, starts_wanted: usize, summary: &str, status: i32) {
 system_tests! {
     fn of_every_end_a_new_one(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
         comes_back(on);
+    }
+
+    fn a_direct_partition_comes_back(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        comes_back_directly(on);
     }
 
     fn a_damaged_file_is_not_started_again(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {
@@ -96,6 +105,18 @@ system_tests! {
     }
 }
 
+/// With the physical CPU interface, in ways that all cores of a partition go along with.
+fn comes_back_directly(on: On) {
+    let policy =
+        "restart = \"always\"; restart-limit = <5 600>; interrupt-path = \"direct\"; stop = \"best-effort\";";
+    let outcome = with_policy(on, policy, "off,aarch32,cpus-off");
+    ended(&outcome, 6, "state=failed cause=", 3);
+    let told = "; stays off: restarted too often (restart-limit)";
+    outcome.check(outcome.lines("partita").iter().any(|line| line.ends_with(told)), told);
+    outcome.check(!outcome.log.contains("RESIDUE"), "nothing is left of the life before");
+    outcome.check(outcome.lines("victim").contains(&"victim: end whole"), "the victim's last words");
+}
+
 /// A file of the bundle, damaged in memory while the partition runs, is not started again.
 fn not_as_it_was(on: On) {
     let changes = [("lives=34", "lives=2 ways=off calm=3")];
@@ -129,8 +150,7 @@ fn not_as_it_was(on: On) {
 fn on_record(on: On) {
     let changes =
         [("restart = \"always\";\n", "restart = \"on-failure\";\n"), ("lives=34", "lives=1 ways=aarch32")];
-    let cpu: &[&str] = if on.target() == Target::Raspi4b { &[] } else { &["--cpu", "cortex-a72"] };
-    let mut machine = Machine::run_changed(on, PLAN, &changes).args(cpu).start_on_terminal();
+    let mut machine = Machine::run_changed(on, PLAN, &changes).args(cpu(on)).start_on_terminal();
     machine.wait_for_line("crasher: done 1");
     let short = "partita: crash: crasher life=0 cause=unexpected-exception cpu=0";
     let log = machine.now().log;
