@@ -388,6 +388,15 @@ impl Console {
         }
     }
 
+    /// Nobody else gets the turn from now on; the line that somebody began ends here.
+    fn keep(&self, turn: Option<Turn<'_>>) {
+        uart::interrupts(false, false);
+        if turn.as_ref().is_none_or(Turn::is_within_a_line) {
+            [b'\r', b'\n'].into_iter().for_each(uart::put);
+        }
+        core::mem::forget(turn);
+    }
+
     fn give_focus(&self, from: usize, to: usize) {
         self.focus.store(to, Ordering::Release);
         self.kick(from);
@@ -526,21 +535,26 @@ pub fn access(core: &mut Core, offset: u64, width: u8, write: Option<u64>) -> u6
     value
 }
 
-/// Writes out everything that still waits, at the machine's end.
+/// Writes out everything that still waits, at the machine's end, and keeps the turn for good: what another core has to say
+/// after that comes neither within the closing summary nor behind it.
 pub fn settle() {
     let Some(console) = CONSOLE.get() else { return };
-    uart::interrupts(false, false);
-    while console.waits() {
-        if let Some(mut turn) = console.drain.turn_of_all() {
-            console.pay();
-            let mut bytes = [0; uart::STEP];
-            let count = turn.fill(|source| console.ring(source), &mut bytes);
-            for &byte in bytes.iter().take(count) {
-                if byte == b'\n' {
-                    uart::put(b'\r');
-                }
-                uart::put(byte);
+    loop {
+        let Some(mut turn) = console.drain.turn_of_all() else {
+            core::hint::spin_loop();
+            continue;
+        };
+        console.pay();
+        let mut bytes = [0; uart::STEP];
+        let count = turn.fill(|source| console.ring(source), &mut bytes);
+        for &byte in bytes.iter().take(count) {
+            if byte == b'\n' {
+                uart::put(b'\r');
             }
+            uart::put(byte);
+        }
+        if !console.waits() {
+            return console.keep(Some(turn));
         }
     }
 }
@@ -556,10 +570,6 @@ pub fn last_words() {
             turn => break turn,
         }
     };
-    uart::interrupts(false, false);
     console.pay();
-    if turn.as_ref().is_none_or(Turn::is_within_a_line) {
-        [b'\r', b'\n'].into_iter().for_each(uart::put);
-    }
-    core::mem::forget(turn);
+    console.keep(turn);
 }
