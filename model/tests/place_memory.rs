@@ -34,8 +34,9 @@ fn blocks_agree_where_they_can() {
     let taken =
         [reserved(GIB, 0x12_3456, "the hypervisor"), reserved(GIB + 128 * MIB, 40 * MIB, "the bundle")];
     let requests = [request("a", GIB, 256 * MIB, None), request("b", GIB, 4 * MIB, None)];
-    // Each in the smallest hole that takes it, on the first 2 MiB boundary there.
-    assert_eq!(place(&[ram(GIB, GIB)], &taken, &requests), Ok(vec![GIB + 168 * MIB, GIB + 2 * MIB]));
+    // Each in the smallest hole that takes it: on the first 32 MiB boundary there what holds sixteen blocks of 2 MiB, on the first of
+    // 2 MiB what does not.
+    assert_eq!(place(&[ram(GIB, GIB)], &taken, &requests), Ok(vec![GIB + 192 * MIB, GIB + 168 * MIB]));
     // 1 GiB blocks when the range holds one, and congruent whatever the guest's base.
     let board = [ram(0, 8 * GIB)];
     let low = [reserved(0, MIB, "x")];
@@ -43,6 +44,10 @@ fn blocks_agree_where_they_can() {
     assert_eq!(place(&board, &low, &[request("a", GIB - MIB, 2 * GIB, None)]), Ok(vec![GIB - MIB]));
     assert_eq!(place(&board, &low, &[request("a", MIB, 4 * MIB, None)]), Ok(vec![MIB]));
     assert_eq!(place(&board, &low, &[request("a", 0x5000, 0x3000, None)]), Ok(vec![MIB]));
+    // Sixteen pages, likewise.
+    let odd = [reserved(0, MIB + 0x1000, "x")];
+    assert_eq!(place(&board, &odd, &[request("a", 0, 0x10000, None)]), Ok(vec![MIB + 0x10000]));
+    assert_eq!(place(&board, &odd, &[request("a", 0, 0xf000, None)]), Ok(vec![MIB + 0x1000]));
 }
 
 #[test]

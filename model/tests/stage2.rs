@@ -1,5 +1,6 @@
 //! Stage-2 tables against an independent implementation (aarch64-paging), against golden dumps, and bit by bit.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 
 use aarch64_paging::descriptor::{PhysicalAddress, Stage2Attributes};
@@ -115,10 +116,45 @@ fn oracle(mappings: &[Mapping]) -> Vec<(u64, u8)> {
     all
 }
 
-/// The same leaves in the same order, whoever made them.
+/// The Contiguous hint (DDI 0487 D8.3.1), which the oracle has none of.
+const HINT: u64 = 1 << 52;
+
+/// The same leaves in the same order, whoever made them; and the hint where sixteen of them are as one, and nowhere else.
 fn compare(mappings: &[Mapping], top: u64) {
-    let ours: Vec<_> = leaves(mappings, top).iter().map(|l| (l.descriptor, l.level)).collect();
+    let leaves = leaves(mappings, top);
+    let ours: Vec<_> = leaves.iter().map(|l| (l.descriptor & !HINT, l.level)).collect();
     assert_eq!(ours, oracle(mappings));
+    let places: HashMap<u64, &Leaf> = leaves.iter().map(|leaf| (leaf.ipa.base.0, leaf)).collect();
+    for leaf in &leaves {
+        let group = 16 * leaf.ipa.size;
+        let first = leaf.ipa.base.0 / group * group;
+        let as_one = places.get(&first).is_some_and(|head| {
+            head.pa.0 % group == 0
+                && (0..16).all(|n| {
+                    places.get(&(first + n * leaf.ipa.size)).is_some_and(|other| {
+                        other.level == leaf.level
+                            && other.pa.0 == head.pa.0 + n * leaf.ipa.size
+                            && other.kind() == leaf.kind()
+                    })
+                })
+        });
+        assert_eq!(leaf.descriptor & HINT != 0, as_one, "{leaf:x?}");
+    }
+}
+
+/// Where the hint begins and ends, at each level, and that both addresses have to be aligned for it.
+#[test]
+fn sixteen_are_as_one() {
+    for unit in [0x1000_u64, 0x20_0000, 0x4000_0000] {
+        let hinted = |first: u64, target: u64, count: u64| {
+            let wanted = [mapping(first * unit, target * unit, count * unit, Kind::Memory)];
+            compare(&wanted, 64 * 0x4000_0000);
+            leaves(&wanted, 64 * 0x4000_0000).iter().filter(|leaf| leaf.descriptor & HINT != 0).count()
+        };
+        assert_eq!([15, 16, 17, 31, 32].map(|count| hinted(16, 32, count)), [0, 16, 16, 16, 32]);
+        assert_eq!([(15, 31), (17, 33)].map(|(first, target)| hinted(first, target, 32)), [16, 16]);
+        assert_eq!([(16, 33), (17, 32), (16, 40)].map(|(first, target)| hinted(first, target, 32)), [0; 3]);
+    }
 }
 
 #[test]
@@ -259,6 +295,7 @@ fn dump(mappings: &[Mapping], pa_bits: u32) -> String {
             Some((first, n))
                 if first.level == leaf.level
                     && first.kind() == leaf.kind()
+                    && (first.descriptor ^ leaf.descriptor) & HINT == 0
                     && first.ipa.base.0 + first.ipa.size * *n == leaf.ipa.base.0
                     && first.pa.0 + first.ipa.size * *n == leaf.pa.0 =>
             {

@@ -21,6 +21,8 @@ const VALID: u64 = 1;
 const TABLE_OR_PAGE: u64 = 1 << 1;
 /// Output address (D8.3.1, bits 47:12).
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+/// The Contiguous hint, bit 52 of a block or page (D8.3.1): it is one of sixteen that are as one.
+const CONTIGUOUS: u64 = 1 << 52;
 /// NSTable, APTable, XNTable, PXNTable: rights that a table takes from all below it (D8.3.1, bits 63:59). None is used.
 const TABLE_RIGHTS: u64 = 0x1f << 59;
 
@@ -32,16 +34,18 @@ pub const ENTRIES: usize = 512;
 pub struct Form {
     start: u8,
     entries: usize,
+    /// Whether the Contiguous hint is where it can be; else it is nowhere.
+    hints: bool,
 }
 
 impl Form {
     /// EL2's own: 48 bits from level 0.
-    pub const EL2: Self = Self { start: 0, entries: ENTRIES };
+    pub const EL2: Self = Self { start: 0, entries: ENTRIES, hints: false };
 
     /// A partition's.
     #[must_use]
     pub fn stage2(shape: &Shape) -> Self {
-        Self { start: shape.start_level.min(3), entries: shape.root_entries() }
+        Self { start: shape.start_level.min(3), entries: shape.root_entries(), hints: true }
     }
 }
 
@@ -201,6 +205,17 @@ impl<'a> Audit<'a> {
         })
     }
 
+    /// The Contiguous hint, where it belongs: all sixteen of the leaf's group are of the region that is next, and that region's
+    /// addresses agree in all bits below the group. Anywhere else a core could take foreign memory for the partition's.
+    fn hint(&self, leaf: &Leaf) -> u64 {
+        let Some(region) = self.wanted.get(self.seen.0).filter(|_| self.form.hints) else { return 0 };
+        let group = leaf.size.saturating_mul(16);
+        let first = leaf.input & !(group - 1);
+        let within = region.input <= first && group <= region.end().saturating_sub(first);
+        let aligned = (region.input ^ region.output.0).is_multiple_of(group);
+        if within && aligned { CONTIGUOUS } else { 0 }
+    }
+
     fn leaf(&mut self, leaf: Leaf) -> Result<(), Fault> {
         self.leaves += 1;
         let Some(next) = self.left().filter(|next| next.input <= leaf.input) else {
@@ -209,8 +224,9 @@ impl<'a> Audit<'a> {
         if next.input < leaf.input {
             return Err(Fault::Missing(next));
         }
-        if next.output != leaf.output || next.attributes != leaf.attributes {
-            return Err(Fault::Other { leaf, wanted: next });
+        let wanted = Region { attributes: next.attributes | self.hint(&leaf), ..next };
+        if wanted.output != leaf.output || wanted.attributes != leaf.attributes {
+            return Err(Fault::Other { leaf, wanted });
         }
         if leaf.size > next.size {
             return Err(Fault::Extra(leaf));

@@ -31,7 +31,7 @@ impl Region {
         PaSpan { base: self.output, size: self.size }
     }
 
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.input.saturating_add(self.size)
     }
 }

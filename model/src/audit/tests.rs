@@ -118,6 +118,40 @@ fn every_changed_bit_is_found() {
     }
 }
 
+/// The hint makes sixteen entries one: beyond the region's ends, or with another alignment, that is foreign memory.
+#[test]
+fn the_contiguous_hint_is_where_it_belongs() {
+    const HINT: u64 = 1 << 52;
+    let wanted = [
+        // Pages: one before a group of sixteen, the group, and one behind.
+        mapping(0x4000_f000, 0x12000, 0x8000_f000, Kind::Memory),
+        // A group in the guest's addresses, but not in the others.
+        mapping(0x5000_0000, 0x10000, 0x9000_1000, Kind::Memory),
+        // Sixteen blocks.
+        mapping(0x8000_0000, 0x200_0000, 0xa000_0000, Kind::Memory),
+        // And pages, two groups of them.
+        mapping(0x9000_0000, 0x20000, 0xb000_0000, Kind::Memory),
+    ];
+    assert_eq!(case(&wanted).audit(), Ok(18 + 16 + 16 + 32));
+    for (input, hinted) in [
+        (0x4000_f000, false),
+        (0x4001_0000, true),
+        (0x4001_f000, true),
+        (0x4002_0000, false),
+        (0x5000_0000, false),
+        (0x8000_0000, true),
+        (0x81e0_0000, true),
+        (0x9001_0000, true),
+    ] {
+        let mut case = case(&wanted);
+        case.change(input, |word| {
+            assert_eq!(word & HINT != 0, hinted, "{input:#x}");
+            word ^ HINT
+        });
+        assert!(matches!(case.audit(), Err(Fault::Other { leaf, .. }) if leaf.input == input));
+    }
+}
+
 #[test]
 fn more_and_less_is_named() {
     let mut more = case(&mappings());

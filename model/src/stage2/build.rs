@@ -2,7 +2,9 @@
 
 use alloc::vec::Vec;
 
-use super::{ADDRESS, Error, Mapping, Shape, TABLE_OR_PAGE, Tables, VALID, shift};
+use super::{
+    ADDRESS, CONTIGUOUS, CONTIGUOUS_ENTRIES, Error, Mapping, Shape, TABLE_OR_PAGE, Tables, VALID, shift,
+};
 use crate::addr::{IpaSpan, PAGE, Pa, PaSpan};
 use crate::sort;
 
@@ -13,7 +15,7 @@ pub fn build(tables: &mut impl Tables, shape: &Shape, mappings: &[Mapping]) -> R
     let runs = runs(shape, mappings)?;
     let root = tables.alloc(shape.root_pages.into()).ok_or(Error::NoMemory)?;
     for run in &runs {
-        fill(tables, root, shape.level(), 0, *run)?;
+        fill(tables, root, shape.level(), 0, run, *run)?;
     }
     Ok(root)
 }
@@ -81,9 +83,26 @@ fn is_leaf(level: u8, part: &Mapping) -> bool {
     level >= 1 && part.ipa.size == entry && part.pa.0.is_multiple_of(entry)
 }
 
-/// Maps a run into the table at `level` that translates the addresses from `base` on. At most four calls deep.
-fn fill(tables: &mut impl Tables, table: Pa, level: u8, base: u64, run: Mapping) -> Result<(), Error> {
-    let mut left = Some(run);
+/// The Contiguous hint for an entry at `level` that maps a part of `whole`, if all of its group maps that too.
+fn hint(level: u8, part: &Mapping, whole: &Mapping) -> u64 {
+    let group = CONTIGUOUS_ENTRIES << shift(level);
+    let into = part.ipa.base.0 % group;
+    let base = part.ipa.base.0 - into;
+    let within = whole.ipa.base.0 <= base && whole.ipa.end().0 - base >= group;
+    if within && part.pa.0 % group == into { CONTIGUOUS } else { 0 }
+}
+
+/// Maps what is left of the run `whole` into the table at `level` that translates the addresses from `base` on. At most four
+/// calls deep.
+fn fill(
+    tables: &mut impl Tables,
+    table: Pa,
+    level: u8,
+    base: u64,
+    whole: &Mapping,
+    left: Mapping,
+) -> Result<(), Error> {
+    let mut left = Some(left);
     while let Some(run) = left {
         let (part, rest) = first_entry(level, run);
         left = rest;
@@ -96,7 +115,8 @@ fn fill(tables: &mut impl Tables, table: Pa, level: u8, base: u64, run: Mapping)
                 return Err(Error::Overlap(part.ipa, part.ipa));
             }
             let page = if level == 3 { TABLE_OR_PAGE } else { 0 };
-            tables.write(table, index, part.pa.0 | part.kind.attributes() | page | VALID);
+            let attributes = part.kind.attributes() | hint(level, &part, whole);
+            tables.write(table, index, part.pa.0 | attributes | page | VALID);
             continue;
         }
         let next = if old & VALID == 0 {
@@ -108,7 +128,7 @@ fn fill(tables: &mut impl Tables, table: Pa, level: u8, base: u64, run: Mapping)
         } else {
             return Err(Error::Overlap(part.ipa, part.ipa));
         };
-        fill(tables, next, level + 1, entry_base, part)?;
+        fill(tables, next, level + 1, entry_base, whole, part)?;
     }
     Ok(())
 }

@@ -1,8 +1,9 @@
 //! Stage 2: the tables that turn a partition's addresses into physical ones, and nothing else of the machine.
 //!
 //! The contents are computed here; where tables live and how they are written is the caller's business (the
-//! [`Tables`] trait). 4 KiB granule, the largest blocks that alignment allows. Tables are built once, before a
-//! partition starts, and never changed under it: so there is no unmapping, no splitting and no break-before-make.
+//! [`Tables`] trait). 4 KiB granule, the largest blocks that alignment allows, and the Contiguous hint
+//! where sixteen of them are as one. Tables are built once, before a partition starts, and never changed under it: so there is no
+//! unmapping, no splitting and no break-before-make.
 
 mod build;
 mod shape;
@@ -70,6 +71,11 @@ const S2AP_RW: u64 = 0b11 << 6;
 const SH_INNER: u64 = 0b11 << 8;
 /// The access flag, bit 10: set, so that no access faults for it (D8.4.5).
 const AF: u64 = 1 << 10;
+/// The Contiguous hint, bit 52 (D8.3.1): [`CONTIGUOUS_ENTRIES`] entries, aligned to all of them in both addresses, have the same
+/// attributes and lead to addresses that go on. A core may keep them as one.
+const CONTIGUOUS: u64 = 1 << 52;
+/// How many entries that are, at each level with the 4 KiB granule (D8.7.1).
+const CONTIGUOUS_ENTRIES: u64 = 16;
 /// XN\[1:0\] = 0b10, bits 54:53: no execution at EL1 nor EL0, with and without FEAT_XNX (D8.4.3).
 const XN_ALL: u64 = 0b10 << 53;
 

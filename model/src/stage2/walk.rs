@@ -1,6 +1,6 @@
 //! Reads tables back: for tests, for the drawing of a plan, and for EL2's own proof of what a partition can reach.
 
-use super::{ADDRESS, Kind, Shape, TABLE_OR_PAGE, Tables, VALID, shift};
+use super::{ADDRESS, CONTIGUOUS, Kind, Shape, TABLE_OR_PAGE, Tables, VALID, shift};
 use crate::addr::{Ipa, IpaSpan, Pa};
 
 /// A block or a page.
@@ -20,7 +20,7 @@ impl Leaf {
     /// What it maps; none if its attributes are of no kind that [`super::build`] writes.
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
-        let attributes = self.descriptor & !(ADDRESS | TABLE_OR_PAGE | VALID);
+        let attributes = self.descriptor & !(ADDRESS | CONTIGUOUS | TABLE_OR_PAGE | VALID);
         [Kind::Memory, Kind::Device].into_iter().find(|kind| kind.attributes() == attributes)
     }
 

@@ -27,8 +27,8 @@ pub struct MemoryRequest {
     pub pin: Option<Pa>,
 }
 
-/// Block sizes of stage 2, the largest first.
-const BLOCKS: [u64; 3] = [1 << 30, 2 << 20, PAGE];
+/// What a core may keep as one translation of stage 2, the largest first: blocks, pages, and sixteen of them (the Contiguous hint).
+const BLOCKS: [u64; 5] = [1 << 30, 32 << 20, 2 << 20, 64 << 10, PAGE];
 
 /// Where memory goes, and what makes room for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
