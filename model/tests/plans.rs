@@ -4,13 +4,16 @@
 
 mod common;
 
+use std::fmt::Write;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use partita_model::addr::{Pa, PaSpan};
 use partita_model::guest_tree;
-use partita_model::plan::{Files, Inputs, Plan};
+use partita_model::plan::{Files, Inputs, Movable, Plan, Reserved, own};
+use partita_model::stage2::Kind;
 
-use common::{Images, compile, invariants, plan_on_virt, plans_dir};
+use common::{Images, compile, invariants, plan_on_virt, plans_dir, virt};
 
 #[test]
 fn bad_plans_are_refused_with_their_message() {
@@ -47,6 +50,43 @@ fn good_plans_are_accepted() {
                 .unwrap_or_else(|error| panic!("{}: {error}", source.display()));
         }
     }
+}
+
+/// What each good plan costs: what the hypervisor keeps of its heap and each partition's tables, in bytes, what is mapped for it
+/// beside its memory, and its doorbell.
+#[test]
+fn what_plans_cost() {
+    let mut text = String::new();
+    for source in sources(&plans_dir().join("good")) {
+        let overlay = compile(&source);
+        let image = PaSpan::new(Pa(0x4020_0000), (1 << 20) + own::HEAP).expect("it has an end");
+        let occupied = [Reserved::hypervisor(image)];
+        let inputs =
+            Inputs { tree: virt(), overlay: Some(&overlay), files: &Images, ram: &[], occupied: &occupied };
+        let Ok(planned) = Plan::new(&inputs) else { continue };
+        let Plan { board, partitions, .. } = &planned.plan;
+        let name = source.file_stem().expect("a name").to_string_lossy();
+        let heap = board.reserved.iter().find(|entry| entry.movable == Some(Movable::Hypervisor));
+        let kept = heap.map_or(0, |entry| entry.heap);
+        writeln!(text, "{name}: {kept:#x} of the heap").expect("a string");
+        for partition in partitions {
+            let tables = partition.table_bytes(&board.gic);
+            let path = if partition.is_direct() { "direct" } else { "mediated" };
+            let devices = partition.mappings(&board.gic);
+            let devices = devices.iter().filter(|mapping| mapping.kind == Kind::Device);
+            let devices: Vec<_> = devices.map(|one| format!("{} at {}", one.physical(), one.ipa)).collect();
+            let bell = partition.bell.map_or(String::new(), |intid| format!(", doorbell {intid}"));
+            let name = &partition.name;
+            writeln!(text, "\t{name}: {path}, {tables:#x} of tables{bell}; {}", devices.join(", "))
+                .expect("a string");
+        }
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/costs.txt");
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        fs::write(&path, &text).expect("it can be written");
+    }
+    let golden = fs::read_to_string(&path).expect("the golden file");
+    assert_eq!(text, golden, "{} differs; UPDATE_GOLDEN=1 rewrites it", path.display());
 }
 
 /// Two buses narrow and move what the device below them reaches; a part of the partition's memory is enough.

@@ -3,7 +3,7 @@
 
 use alloc::vec::Vec;
 
-use super::{Memory, Plan, interface_pages};
+use super::{Memory, Partition, Plan, interface_pages};
 use crate::addr::{IpaSpan, Pa, PaSpan};
 use crate::stage2::Kind;
 
@@ -56,16 +56,18 @@ pub fn invariants(plan: &Plan) {
             let span = mapping.physical();
             let own = match mapping.kind {
                 Kind::Memory => partition.memory.iter().any(|entry| entry.physical() == span),
-                Kind::Device => partition.mmio.contains(&span) || Some(span) == interface(plan),
+                Kind::Device => partition.mmio.contains(&span) || Some(span) == interface(plan, partition),
             };
             assert!(own, "{mapping:?} is nothing that the partition was given");
         }
     }
 }
 
-/// The pages of a GICv2's virtual CPU interface, which all partitions have.
-fn interface(plan: &Plan) -> Option<PaSpan> {
+/// What of a GICv2 a partition has: the pages of the virtual CPU interface; or the physical one's first page, which has no
+/// GICC_DIR (IHI 0048, table 4-2), where interrupts do not pass EL2.
+fn interface(plan: &Plan, partition: &Partition) -> Option<PaSpan> {
     match &plan.board.gic {
+        super::Gic::V2 { cpu, .. } if partition.is_direct() => Some(PaSpan { base: cpu.base, size: 0x1000 }),
         super::Gic::V2 { vcpu, .. } => Some(interface_pages(vcpu)),
         super::Gic::V3 { .. } => None,
     }

@@ -2,8 +2,9 @@
 
 use std::cell::RefCell;
 
-use partita_model::addr::{Ipa, Pa, PaSpan};
-use partita_model::plan::Plan;
+use partita_model::addr::{Ipa, PAGE, Pa, PaSpan};
+use partita_model::audit::{Audit, Form, Region, join};
+use partita_model::plan::{Gic, Plan};
 use partita_model::stage2::{Error, Mapping, Shape, Tables, build, pages_needed, translate, vtcr, walk};
 
 /// Tables in host memory, at addresses from 4 KiB on.
@@ -70,6 +71,10 @@ pub fn check(plan: &Plan, number: usize) {
             assert!(!foreign.iter().any(|other| other.overlaps(&pa)), "{pa} is somebody else's");
             mapped += leaf.ipa.size;
         });
+        // The audit, which shares no code with what builds them, finds nothing.
+        let wanted = join(mappings.iter().map(Region::from).collect());
+        let mut audit = Audit::new(Form::stage2(&shape), root, &wanted);
+        audit.run(|page, index| tables.read(page, index)).unwrap_or_else(|fault| panic!("{fault}"));
         assert_eq!(mapped, mappings.iter().map(|mapping| mapping.ipa.size).sum::<u64>());
         for mapping in &mappings {
             let last = mapping.ipa.end().0 - 1;
@@ -91,7 +96,12 @@ fn foreign(plan: &Plan, number: usize) -> Vec<PaSpan> {
     }
     foreign.extend(plan.board.power.iter().map(|power| power.span));
     match &plan.board.gic {
-        partita_model::plan::Gic::V2 { dist, cpu, hyp, .. } => foreign.extend([*dist, *cpu, *hyp]),
+        Gic::V2 { dist, cpu, hyp, .. } => {
+            foreign.extend([*dist, *hyp]);
+            // A direct partition has the first page of the CPU interface, and not GICC_DIR behind it.
+            let first = if plan.partitions[number].is_direct() { PAGE } else { 0 };
+            foreign.extend(PaSpan::new(Pa(cpu.base.0 + first), cpu.size.saturating_sub(first)));
+        }
         gic => foreign.extend(gic.frames()),
     }
     foreign
