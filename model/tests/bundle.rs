@@ -32,6 +32,28 @@ fn refused(archive: &[u8]) -> BundleError {
     Bundle::parse(archive).unwrap_err()
 }
 
+/// What EL2 looks at again before a partition's images are loaded once more.
+#[test]
+fn a_file_is_whole_or_not() {
+    // Longer than a step of the sum, and not a multiple of it.
+    let long = vec![0x5a; (64 << 10) + 3];
+    let archive = bundle::write(&[("long", &long), ("short", b"")]).unwrap();
+    let bundle = Bundle::parse(&archive).unwrap();
+    let sum = bundle.sum("long").expect("it has one");
+    let mut calls = 0;
+    assert!(bundle::is_whole(&long, &sum, || calls += 1));
+    assert_eq!(calls, 2, "once for each step");
+    for at in [0, 64 << 10, long.len() - 1] {
+        let mut damaged = long.clone();
+        damaged[at] ^= 1;
+        assert!(!bundle::is_whole(&damaged, &sum, || {}), "{at}");
+    }
+    assert!(!bundle::is_whole(&long[1..], &sum, || {}));
+    assert!(bundle::is_whole(b"", &bundle.sum("short").expect("it has one"), || {}));
+    assert!(!bundle::is_whole(b"", &sum, || {}));
+    assert_eq!((bundle.sum(SUMS), bundle.sum("other")), (None, None));
+}
+
 #[test]
 fn written_is_read_in_place() {
     let archive = sample();

@@ -46,16 +46,73 @@ fn apply<'a>(base: &'a [u8], overlay: &'a [u8]) -> Result<dt::Tree<'a>, dt::NotA
 }
 
 /// Fragments that only add; fragments by label, by path, by alias and for new nodes; references to the tree, to the overlay, and new symbols.
-const OVERLAYS: [&str; 8] = [
+const OVERLAYS: [&str; 10] = [
     r#"&{/} { new { a = "b"; deep { c; }; }; soc { more; uart@1000 { reg = <0x2000>; d = "e"; }; }; };"#,
     r#"&{/} { one { a; }; }; &{/} { one { b; c { }; }; aliases { bus = "/one"; }; };"#,
     r#"&{/} { one: one { phandle = <5>; }; };"#,
+    r#"&{/} { one { phandle = <5>; }; };"#,
+    r#"&{/} { one { two { linux,phandle = <5>; }; }; };"#,
     r#"&uart { status = "disabled"; child { clocks = <&clk>, <&soc 1>; }; };"#,
     r#"&{/} { new: new { phandle = <1>; self = <&new>; }; soc { uart@1000 { reg = <0x2000>; peer = <&new>; }; }; };"#,
     r#"/ { fragment@7 { target-path = "bus"; __overlay__ { more { }; }; }; };"#,
     r#"/ { fragment@7 { target-path = "soc"; __overlay__ { a = "b"; }; }; fragment@8 { target = <5>; __overlay__ { c; }; }; };"#,
     r#"&soc { inner: inner { deep: deep { r = <&inner &deep &uart>; }; }; }; &uart { again = <&deep>; };"#,
 ];
+
+#[test]
+fn nodes_are_equal_by_what_they_have() {
+    let tree = |source: &str| {
+        dt::parse(&compile_text(&format!("/dts-v1/;\n/ {{ {source} }};"))).unwrap().into_owned()
+    };
+    let same = [tree("a = \"b\"; c { d; };"), tree("a = \"b\"; c { d; };")];
+    assert_eq!(same[0].root, same[1].root);
+    for other in [
+        "a = \"x\"; c { d; };",
+        "x = \"b\"; c { d; };",
+        "a = \"b\"; c { x; };",
+        "a = \"b\"; x { d; };",
+        "c { d; };",
+    ] {
+        assert_ne!(tree(other).root, same[0].root, "{other}");
+    }
+    let mut less = tree("a = \"b\"; e; c { d; };");
+    assert_eq!(less.root.remove_property("f"), None);
+    assert_eq!(less.root.remove_property("e"), Some(dt::Property::new("e", b"".to_vec())));
+    assert_eq!(less.root, same[0].root);
+}
+
+/// Structure and strings, and what a header that lies comes to.
+#[test]
+fn content_is_what_the_header_says() {
+    let blob = virt();
+    let field = |at: usize| u64::from(u32::from_be_bytes(blob[at..at + 4].try_into().unwrap()));
+    let (strings, structure) = (field(32), field(36));
+    assert!(strings > 0x100 && structure > 0x1000 && strings + structure < blob.len() as u64);
+    assert_eq!(dt::content(blob), strings + structure);
+    let mut lies = blob.to_vec();
+    lies[36..40].fill(0xff);
+    assert_eq!(dt::content(&lies), lies.len() as u64);
+    assert_eq!(dt::content(&blob[..39]), strings.min(39));
+    assert_eq!(dt::content(&blob[..32]), 0);
+}
+
+#[test]
+fn a_name_is_to_blame_only_where_it_is_a_property_s() {
+    let blob = compile_text("/dts-v1/;\n/ { abcdefgh = \"x\"; };");
+    let at = blob.windows(8).position(|bytes| bytes == b"abcdefgh").expect("its name");
+    let mut name = blob.clone();
+    name[at] = b'/';
+    let mut token = blob.clone();
+    token[field(&blob, 8)..][..4].fill(0x77);
+    let why = |blob: &[u8]| dt::parse(blob).map(|_| ()).expect_err("malformed");
+    assert!(why(&name).is_property_name(), "{}", why(&name));
+    assert!(!why(&token).is_property_name(), "{}", why(&token));
+    assert!(!why(&blob[..20]).is_property_name());
+}
+
+fn field(blob: &[u8], at: usize) -> usize {
+    u32::from_be_bytes(blob[at..at + 4].try_into().unwrap()) as usize
+}
 
 #[test]
 fn overlays_are_applied_as_by_another() {

@@ -144,6 +144,41 @@ fn what_is_mapped_the_same_way_stays() {
     }
 }
 
+/// A region that begins within a block, and ends within it or goes on behind it.
+#[test]
+fn a_block_covers_its_part_of_a_region() {
+    for (first, pages, more) in [(1, 2, 0), (3, 509, 0), (3, 510, 1), (511, 3, 2), (0, 513, 1)] {
+        let (mut memory, root) = Memory::new();
+        root.map(&mut memory, &region(VA, GIB, MIB2, Rights::Data), true).unwrap();
+        let part = region(VA + first * PAGE, GIB + first * PAGE, pages * PAGE, Rights::Data);
+        root.map(&mut memory, &part, false).unwrap();
+        let mut found = Vec::new();
+        memory.leaves(root.0, 0, 0, &mut found);
+        let behind: Vec<_> =
+            found.iter().filter(|leaf| leaf.2 == 3).map(|leaf| (leaf.0, leaf.1 & !0xfff)).collect();
+        let wanted: Vec<_> = (0..more).map(|n| (VA + MIB2 + n * PAGE, behind[n as usize].1)).collect();
+        assert_eq!(behind, wanted, "{first} {pages}");
+        for (n, leaf) in (0..).zip(&behind) {
+            assert_eq!(leaf.1 & 0xffff_ffff_f000, GIB + MIB2 + n * PAGE);
+        }
+    }
+}
+
+#[test]
+fn errors_say_where() {
+    let (mut memory, root) = Memory::new();
+    let mut said = |region: &Region| root.map(&mut memory, region, true).unwrap_err().to_string();
+    let odd = Region { input: VA + 8, output: Pa(GIB), size: PAGE, attributes: 0 };
+    assert_eq!(said(&odd), format!("{:#x} is not in whole pages of 48 bits", VA + 8));
+    memory.1 = 0;
+    let said = root.map(&mut memory, &region(VA, GIB, PAGE, Rights::Data), true).unwrap_err().to_string();
+    assert_eq!(said, "no memory left for translation tables");
+    memory.1 = 100;
+    root.map(&mut memory, &region(VA, GIB, PAGE, Rights::Data), true).unwrap();
+    let said = root.map(&mut memory, &region(VA, GIB, PAGE, Rights::Text), true).unwrap_err().to_string();
+    assert_eq!(said, format!("something else is mapped at {VA:#x}"));
+}
+
 #[test]
 fn nothing_is_mapped_twice_otherwise() {
     let (mut memory, root) = Memory::new();

@@ -52,6 +52,23 @@ fn sgi_registers_come_with_the_system_registers_of_gicv3() {
     }
 }
 
+/// IHI 0069, 12.2: RPR is only read, DIR only written.
+#[test]
+fn registers_of_a_direct_cores_interface() {
+    let of = |register, read| Interface::of(&SysAccess { register, rt: 0, read });
+    let both = |register| [of(register, true), of(register, false)];
+    assert_eq!(both(Encoding::new(3, 0, 4, 6, 0)), [Some(Interface::Priority); 2]);
+    assert_eq!(both(Encoding::new(3, 0, 12, 12, 4)), [Some(Interface::Control); 2]);
+    assert_eq!(both(Encoding::new(3, 0, 12, 11, 3)), [Some(Interface::Running), None]);
+    assert_eq!(both(Encoding::new(3, 0, 12, 11, 1)), [None, Some(Interface::Deactivate)]);
+    // ICC_IAR1_EL1, ICC_SGI1R_EL1, ICC_SRE_EL1.
+    for other in
+        [Encoding::new(3, 0, 12, 12, 0), Encoding::new(3, 0, 12, 11, 5), Encoding::new(3, 0, 12, 12, 5)]
+    {
+        assert_eq!(both(other), [None; 2]);
+    }
+}
+
 #[test]
 fn maintenance_stays_on_the_core() {
     let ic = |crm, op2| access(Encoding::new(1, 0, 7, crm, op2), false);

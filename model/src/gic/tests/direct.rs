@@ -148,4 +148,33 @@ fn its_own_interrupts() {
         assert!(!world.vgic.owns(0, intid), "{intid}");
     }
     assert!(world.vgic.is_direct() && !world.vgic.owns(2, 27));
+    assert!(!World::new(2, 4).vgic.is_direct());
+}
+
+/// A write-one register touches what its bits name, of the partition's own, and nothing that is beside them in the word.
+#[test]
+fn others_in_the_word_stay_as_they_are() {
+    for version in BOTH {
+        let mut world = world(version);
+        let all = |world: &World, what: fn(&Line) -> bool| {
+            [CONSOLE, LEVEL, EDGE, 32, 36].map(|intid| what(&spi(world, intid)))
+        };
+        world.write(0x204, 1 << 3);
+        assert_eq!(all(&world, |line| line.latch), [false, false, true, false, false]);
+        world.write(0x284, 1 << 1);
+        assert_eq!(all(&world, |line| line.latch), [false, false, true, false, false]);
+        world.write(0x304, 1 << 2);
+        assert_eq!(all(&world, |line| line.active), [false, true, false, false, false]);
+        world.write(0x384, 1 << 1);
+        assert_eq!(all(&world, |line| line.active), [false, true, false, false, false]);
+        world.write(0x384, 1 << 2);
+        assert_eq!(all(&world, |line| line.active), [false; 5]);
+        // An emulated device whose line is high stays pending; another's pending state goes.
+        world.drive(0, CONSOLE, true);
+        world.write(0x284, 1 << 3);
+        assert_eq!(all(&world, |line| line.latch), [true, false, false, false, false]);
+        world.write(0x204, 1 << 3);
+        world.drive(0, CONSOLE, false);
+        assert_eq!(all(&world, |line| line.latch), [false, false, true, false, false]);
+    }
 }
