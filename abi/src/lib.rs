@@ -5,3 +5,4 @@
 
 pub mod psci;
 pub mod smccc;
+pub mod supervision;
