@@ -8,11 +8,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 use tock_registers::interfaces::Readable;
 
 use partita_abi::psci;
+use partita_abi::supervision::area_bytes;
 use partita_model::addr::{Pa, PaSpan, Span};
 use partita_model::bundle::{Bundle, OVERLAY};
 use partita_model::dt::{self, Index};
 use partita_model::plan::{self, Board, CpuEnable, Inputs, Movable, Plan, Planned, Reserved, own};
 
+use crate::area::Area;
 use crate::core::Core;
 use crate::heap::Arena;
 use crate::kinds::Kind;
@@ -250,9 +252,21 @@ fn prepare_all(
     uart: Option<&plan::Uart>,
 ) -> Result<Vec<(usize, &'static mut Core)>, Refusal> {
     let gic = gic::find(plan, tables)?;
-    let shared = Arena::fill(4 * PAGE + (plan.partitions.len() + 1) * console::SHARED_BYTES, |shared| {
+    let areas = plan.partitions.iter().map(|partition| area_bytes(partition.cpus.len())).sum::<usize>();
+    let consoles = console::OWN_BYTES + (plan.partitions.len() + 1) * console::SHARED_BYTES;
+    let shared = Arena::fill(areas + own::SHARED_PAGES as usize * PAGE + consoles, |shared| {
+        let seats = |cpus: &[usize]| -> Vec<gic::Seat> {
+            let seat = |cpu: &usize| {
+                gic.cores[*cpu].expect("every core that the plan uses has a part of the controller")
+            };
+            cpus.iter().map(seat).collect()
+        };
+        // First, as they are whole pages.
+        let areas: Vec<Area> =
+            plan.partitions.iter().map(|p| Area::new(&p.name, p.cpus.len(), p.is_direct())).collect();
+        let statuses = plan.partitions.iter().zip(areas).enumerate();
         status::init(
-            plan.partitions.iter().map(|p| Status::new(&p.name, p.cpus.len(), p.is_direct())).collect(),
+            statuses.map(|(number, (p, area))| Status::new(plan, number, area, seats(&p.cpus))).collect(),
         );
         console::init(plan, &gic);
         shared

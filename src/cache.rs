@@ -23,6 +23,19 @@ pub fn flush(start: usize, size: usize) {
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
+/// Cleans a range to the point of coherency, and leaves it in the caches.
+pub fn clean(start: usize, size: usize) {
+    let line = line();
+    let mut at = start & !(line - 1);
+    while at < start + size {
+        // SAFETY: cleaning a mapped line writes back what is there already; the caller's range is mapped.
+        unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        at += line;
+    }
+    // SAFETY: a barrier.
+    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+}
+
 /// Makes new instructions visible to every core (IC IALLUIS).
 pub fn invalidate_instructions() {
     // SAFETY: instruction caches only lose what they can fetch again.

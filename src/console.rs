@@ -12,9 +12,11 @@
 mod terminal;
 
 use aarch64_cpu::asm::barrier;
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering, fence};
 
+use partita_abi::supervision::LOG_BYTES;
 use partita_model::console::drain::{Drain, PATIENCE, Turn};
 use partita_model::console::focus::{self, Event, Filter, HELP};
 use partita_model::console::line::Assembler;
@@ -48,7 +50,7 @@ const ANNOUNCE: u64 = 750;
 const OWN: &[u8] = b"partita: ";
 
 /// Bytes of a partition's output ring.
-const OUT: usize = 4096;
+const OUT: usize = LOG_BYTES;
 
 /// Bytes of a partition's input ring.
 const INPUT: usize = 256;
@@ -56,12 +58,15 @@ const INPUT: usize = 256;
 /// What a partition's consoles need of shared memory.
 pub const SHARED_BYTES: usize = size_of::<Channel>();
 const _: () = assert!(SHARED_BYTES <= own::CONSOLE_PAGES as usize * PAGE);
+/// What EL2's own output needs of it; a partition's is in its area.
+pub const OWN_BYTES: usize = size_of::<Ring<OUT>>();
+const _: () = assert!(OWN_BYTES <= own::OWN_OUTPUT_PAGES as usize * PAGE);
 
 /// What all cores share of one partition's console.
 #[derive(Debug)]
 struct Channel {
     /// Output: the partition's cores push, under its lock; the holder of the turn pops.
-    out: Ring<OUT>,
+    out: &'static Ring<OUT>,
     /// Input: the core that reads the UART pushes, under [`Console::filter`]; the partition's cores pop, under its lock.
     input: Ring<INPUT>,
     /// The guest was told that there is no room, and waits to hear that there is.
@@ -101,8 +106,8 @@ static CONSOLE: Once<Console> = Once::new();
 
 /// Makes the rings. Called once, before any partition runs, with the shared arena open.
 pub fn init(plan: &Plan, gic: &Found) {
-    let channel = |seat, shared, bell| Channel {
-        out: Ring::new(),
+    let channel = |out, seat, shared, bell| Channel {
+        out,
         input: Ring::new(),
         full: AtomicBool::new(false),
         seat,
@@ -111,10 +116,11 @@ pub fn init(plan: &Plan, gic: &Found) {
         flushing: AtomicUsize::new(0),
     };
     let mut channels: Vec<Channel> = Vec::with_capacity(plan.partitions.len() + 1);
-    for partition in &plan.partitions {
+    for (partition, status) in plan.partitions.iter().zip(status::all()) {
         let seat =
             gic.cores[partition.cpus[0]].expect("every core that the plan uses has a part of the controller");
         channels.push(channel(
+            status.area.ring(),
             seat,
             matches!(partition.console, plan::Console::Shared { .. }),
             partition.bell,
@@ -124,7 +130,8 @@ pub fn init(plan: &Plan, gic: &Found) {
     let uncalled = channels.iter().enumerate().filter(|(_, channel)| channel.bell.is_some());
     let uncalled = uncalled.fold(0, |all, (number, _)| all | 1 << number);
     let focus = channels.iter().position(|channel| channel.shared).unwrap_or(0);
-    channels.push(channel(channels[mediated.unwrap_or(focus)].seat, false, None));
+    let seat = channels[mediated.unwrap_or(focus)].seat;
+    channels.push(channel(Box::leak(Box::new(Ring::new())), seat, false, None));
     let own = channels.len() - 1;
     CONSOLE.call_once(|| Console {
         drain: Drain::new(own, clock::milliseconds(PATIENCE)).with_uncalled(uncalled),
@@ -160,7 +167,7 @@ impl Console {
     }
 
     fn ring(&self, source: usize) -> Option<&Ring<OUT>> {
-        self.channel(source).map(|channel| &channel.out)
+        self.channel(source).map(|channel| channel.out)
     }
 
     /// Has a partition's first core look at what is here for it: by a kick, or, where that would be a direct guest's own
@@ -446,6 +453,13 @@ pub fn interrupt(me: usize) {
     }
     console.take_input();
     console.pump(me);
+}
+
+/// Has a partition's first core look at what is here for it, if it can.
+pub fn knock(partition: usize) {
+    if let Some(console) = CONSOLE.get() {
+        console.kick(partition);
+    }
 }
 
 /// Goes on with a partition's output, if its turn has come.

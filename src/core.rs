@@ -185,7 +185,7 @@ impl Core {
                 source: (vcpu as u64) << 10,
                 all_free: 0,
             },
-            exits: &partition.status.exits[vcpu],
+            exits: partition.status.exits[vcpu],
             frames: gic::vectors(false, partition.direct).1,
             registers: match gic::version() {
                 // The one page is the distributor as this virtual CPU sees it.
@@ -324,6 +324,8 @@ impl Core {
     /// A direct partition's core looks at each exit that comes to Rust for what others learn by a kick.
     pub fn glance(&mut self) {
         if self.partition.life().is(State::Stopping) {
+            // Where another partition said so, nobody has told its other cores yet.
+            life::spread(self);
             self.leave();
         }
         if console::quitting() {

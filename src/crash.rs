@@ -57,6 +57,7 @@ pub fn note(core: &Core, state: &mut partition::State) {
     let overflow = fault.is_some_and(|fault| fault.overflow);
     let note = Registers { x, state: registers, exception, overflow, refused: core.refused };
     state.record.note(core.vcpu, note);
+    core.partition.status.area.note(core.vcpu, Some(&note));
 }
 
 /// An access that is about to be refused, for the record. ESR_EL2 and HPFAR_EL2 are this exit's.

@@ -17,7 +17,10 @@ use crate::{board, cache, clock, console, gic, pci, power, smmu};
 /// partition is in the guest.
 pub fn load(core: &mut Core) {
     let (partition, start) = (core.partition, clock::now());
-    let first = partition.status.restarts() == 0;
+    let first = !partition.status.was_started();
+    if !first {
+        partition.status.count_restart();
+    }
     // Before the first time all tables, and all files, were looked at.
     if !first && audit::of_partition(core) == audit::Verdict::Broken {
         return end(core, Cause::Audit);
@@ -45,6 +48,7 @@ pub fn load(core: &mut Core) {
     state.vgic.reset(&mut core.physical());
     state.terminal.reset();
     state.psci.launch(partition.image.start);
+    partition.status.starts();
     // If it was told to stop meanwhile, it goes on to that.
     let _ = partition.life().run();
     if first {
@@ -87,8 +91,15 @@ pub fn end(core: &mut Core, cause: Cause) {
     // When another core said so first, its cause stands.
     if partition.life().stop(cause) && cause.is_failure() {
         state.record.begin(partition.status.restarts(), cause, Some(core.vcpu));
+        partition.status.area.fails(partition.status.restarts(), cause, Some(core.vcpu));
     }
     drop(state);
+    spread(core);
+}
+
+/// Has the partition's other cores see that it ends.
+pub fn spread(core: &mut Core) {
+    let partition = core.partition;
     let others = || (0..partition.vcpus.len()).filter(|vcpu| *vcpu != core.vcpu);
     others().for_each(|vcpu| partition.kick(vcpu));
     if partition.direct && others().count() != 0 {
@@ -109,17 +120,21 @@ fn unplug(core: &mut Core) {
     }
 }
 
-/// Says that the partition failed, or what its policy makes of its end: what a guest does by itself is no news.
+/// Says that the partition failed or was told to end, or what its policy makes of its end: what a guest does by itself is no news.
 fn tell(partition: &Partition, state: &mut partition::State, cause: Cause, verdict: Verdict) {
-    let again = partition.life().is(State::Loading) && verdict == Verdict::Again;
-    if !again && !cause.is_failure() && verdict != Verdict::Exhausted {
+    let by = partition.status.told_by();
+    let again = partition.life().is(State::Loading) && (verdict == Verdict::Again || by.is_some());
+    if !again && !cause.is_failure() && verdict != Verdict::Exhausted && by.is_none() {
         return;
     }
     let mut words = Words::default();
     words.text(&partition.status.name).text(if cause.is_failure() { ": failed: " } else { ": ended: " });
     words.text(cause.word());
+    if let Some(by) = by {
+        words.text(" to by ").text(by);
+    }
     if again {
-        words.text("; starts again, restart ").number(partition.status.restarts());
+        words.text("; starts again, restart ").number(partition.status.restarts() + 1);
     } else if verdict == Verdict::Exhausted {
         words.text("; stays off: restarted too often (restart-limit)");
     }
@@ -149,10 +164,10 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, partition::State>) 
     let quitting = console::quitting();
     let verdict = if quitting { Verdict::Stay } else { state.policy.verdict(cause, clock::now()) };
     // Off or failed by its cause, or on its way back.
+    // What is said of it is said by its own cores before somebody else may start it.
+    partition.status.ends();
+    partition.status.area.recorded();
     let settled = partition.life().settle(verdict);
-    if settled == Some(State::Loading) {
-        partition.status.count_restart();
-    }
     tell(partition, &mut state, cause, verdict);
     if settled == Some(State::Loading) {
         drop(state);

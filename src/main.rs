@@ -8,6 +8,7 @@
 
 extern crate alloc;
 
+mod area;
 mod audit;
 mod board;
 mod boot;
@@ -34,6 +35,7 @@ mod print;
 mod relocate;
 mod smmu;
 mod status;
+mod supervise;
 mod sysreg;
 mod timeline;
 mod trap;

@@ -19,6 +19,7 @@ use spin::mutex::{SpinMutex, SpinMutexGuard};
 use crate::console::Terminal;
 use crate::gic::{Lrs, Seat};
 use crate::status::Status;
+use crate::supervise::Supervisor;
 use crate::trap::within_patience;
 
 /// One partition.
@@ -60,6 +61,8 @@ pub struct Setup {
     pub streams: bool,
     /// Where it sees its emulated UART, and that one's interrupt.
     pub console: Option<(IpaSpan, u32)>,
+    /// The device by which it supervises others, if it does.
+    pub supervisor: Option<Supervisor>,
     /// Where it sees configuration space of PCI functions, bridge by bridge as in [`State::pci`].
     pub ecams: Vec<IpaSpan>,
     /// VTTBR_EL2: VMID and root of stage 2.
@@ -177,7 +180,7 @@ impl Partition {
 
     /// Where it is in its life. It changes under the partition's lock only.
     pub fn life(&self) -> &'static Lifecycle {
-        &self.status.life
+        self.status.life
     }
 
     /// Kicks the core of a virtual CPU; one that the partition does not have is nobody's.

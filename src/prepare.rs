@@ -28,6 +28,7 @@ use crate::partition::{File, Image, Partition, Setup, Vcpu};
 use crate::pci;
 use crate::smmu;
 use crate::status;
+use crate::supervise::Supervisor;
 use crate::{traps, weaken};
 
 /// What the first core found of the machine.
@@ -84,7 +85,9 @@ pub fn partition(
         _ => None,
     };
     let frames = gic_frames(&plan.board.gic, wanted.cpus.len());
-    let mappings = weaken::mappings(plan, wanted, wanted.mappings(&plan.board.gic));
+    let mut mappings = wanted.mappings(&plan.board.gic);
+    mappings.extend(wanted.shown(|number| status::all()[number].area.span().base));
+    let mappings = weaken::mappings(plan, wanted, mappings);
     let (root, shape) = stage2_tables(&mappings)?;
     let highest = wanted.spis.iter().map(|spi| spi.intid).max().unwrap_or(31);
     let ready_bytes = wanted.cpus.len() * (highest as usize + 1) * 8;
@@ -124,6 +127,7 @@ pub fn partition(
                 Console::Shared { base, intid } => Some((Span { base, size: PAGE as u64 }, intid)),
                 _ => None,
             },
+            supervisor: wanted.supervisor.as_ref().map(Supervisor::new),
             ecams: wanted.pci.iter().map(|part| part.ecam).collect(),
             vttbr: root.0 | (if removed(Guard::Vmid) { 0 } else { number as u64 } + 1) << 48,
             vtcr: stage2::vtcr(&shape, traps::pa_bits()),

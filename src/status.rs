@@ -1,50 +1,65 @@
 //! What the machine knows of each partition from outside: state, cause, exits by kind. Every core maps it; each core
-//! counts in a row of its own, so counting needs no lock and disturbs nobody.
+//! counts in a row of its own, so counting needs no lock and disturbs nobody. What a partition's managers may read of it lies in its
+//! area (area.rs).
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use partita_model::lifecycle::exits::{Count, Exits};
-use partita_model::lifecycle::{Lifecycle, State, Summary};
+use partita_model::lifecycle::{Cause, Lifecycle, State, Summary};
+use partita_model::plan::{Plan, Start};
 use spin::Once;
 
+use crate::area::Area;
+use crate::clock;
 use crate::gic::{self, Seat};
 use crate::timeline::Loaded;
 
 /// One partition's status.
 #[derive(Debug)]
 pub struct Status {
+    /// Its number in the plan.
+    pub number: usize,
     /// Its name.
     pub name: String,
-    /// Where it is in its life.
-    pub life: Lifecycle,
-    /// Exits of each virtual CPU.
-    pub exits: Vec<Exits>,
+    /// What those who manage it may read,
+    pub area: Area,
+    /// and of that, where it is in its life,
+    pub life: &'static Lifecycle,
+    /// and the exits of each virtual CPU.
+    pub exits: Vec<&'static Exits>,
+    /// The cores that its virtual CPUs are.
+    seats: Vec<Seat>,
+    /// The names of those who manage it, in the plan's order.
+    managers: Vec<String>,
     /// Of a direct partition: whether each virtual CPU is in its guest, where a kick would be the guest's own SGI.
     doors: Vec<Door>,
     /// Its first load.
     pub loaded: Loaded,
-    /// Accesses of its devices that an SMMU refused. Other partitions' cores may count here.
-    dma: AtomicU64,
-    /// How often it was loaded again. Its own cores count, under its lock.
-    restarts: AtomicU64,
 }
 
 impl Status {
-    /// Of a partition with so many virtual CPUs, which is about to be loaded.
-    pub fn new(name: &str, vcpus: usize, direct: bool) -> Self {
-        let life = Lifecycle::new();
-        // A new one is off, so this succeeds.
-        let _ = life.load();
+    /// Of a partition of the plan, on these cores. One that starts with the machine is about to be loaded.
+    pub fn new(plan: &Plan, number: usize, area: Area, seats: Vec<Seat>) -> Self {
+        let partition = &plan.partitions[number];
+        let life = area.life();
+        if partition.start == Start::Auto {
+            // A new one is off, so this succeeds.
+            let _ = life.load();
+        }
         Self {
-            name: name.into(),
+            number,
+            name: partition.name.as_str().into(),
+            area,
             life,
-            exits: (0..vcpus).map(|_| Exits::new()).collect(),
-            doors: (0..if direct { vcpus } else { 0 }).map(|_| Door::default()).collect(),
+            exits: (0..seats.len()).filter_map(|vcpu| area.exits(vcpu)).collect(),
+            doors: (0..if partition.is_direct() { seats.len() } else { 0 })
+                .map(|_| Door::default())
+                .collect(),
+            seats,
+            managers: plan.managers(number).map(|manager| manager.name.as_str().into()).collect(),
             loaded: Loaded::default(),
-            dma: AtomicU64::new(0),
-            restarts: AtomicU64::new(0),
         }
     }
 
@@ -77,19 +92,58 @@ impl Status {
         }
     }
 
+    /// Kicks all its cores, as far as they can be: another partition's core wants something of it.
+    pub fn kick_all(&self) {
+        self.seats.iter().enumerate().for_each(|(vcpu, seat)| _ = self.kick(vcpu, *seat));
+    }
+
+    /// Kicks its first core, which is to load it.
+    pub fn kick_first(&self) {
+        if let Some(seat) = self.seats.first() {
+            self.kick(0, *seat);
+        }
+    }
+
+    /// Who of its managers told it to end, if one did.
+    pub fn told_by(&self) -> Option<&str> {
+        let life = self.life.life();
+        let by = life.by.filter(|_| life.cause == Cause::Told)?;
+        self.managers.get(usize::from(by)).map(String::as_str)
+    }
+
+    /// A sign of life of a virtual CPU, counted by its own core.
+    pub fn beat(&self, vcpu: usize) {
+        self.area.beat(vcpu);
+    }
+
+    /// Whether it was loaded before.
+    pub fn was_started(&self) -> bool {
+        self.area.header().started.load(Ordering::Relaxed) != 0
+    }
+
+    /// It is loaded, and about to run.
+    pub fn starts(&self) {
+        self.area.header().started.store(clock::now(), Ordering::Relaxed);
+    }
+
+    /// It is off.
+    pub fn ends(&self) {
+        self.area.header().ended.store(clock::now(), Ordering::Relaxed);
+    }
+
     /// How often it was loaded again.
     pub fn restarts(&self) -> u64 {
-        self.restarts.load(Ordering::Relaxed)
+        self.area.header().restarts.load(Ordering::Relaxed)
     }
 
-    /// Counts a restart.
+    /// Counts a restart. Its own cores count, under its lock.
     pub fn count_restart(&self) {
-        self.restarts.fetch_add(1, Ordering::Relaxed);
+        self.area.header().restarts.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Counts a refused access.
+    /// Counts a refused access. Other partitions' cores may.
     pub fn count_dma(&self) {
-        self.dma.fetch_add(1, Ordering::Relaxed);
+        self.area.header().dma.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -127,13 +181,20 @@ static ALIVE: AtomicUsize = AtomicUsize::new(0);
 
 /// Makes the statuses known. Called once, before any partition runs.
 pub fn init(all: Vec<Status>) {
-    ALIVE.store(all.len(), Ordering::Relaxed);
+    let alive = all.iter().filter(|status| !status.life.is(State::Off)).count();
+    ALIVE.store(alive, Ordering::Relaxed);
     ALL.call_once(|| all);
 }
 
 /// All of them, by partition number.
 pub fn all() -> &'static [Status] {
     ALL.get().map_or(&[], Vec::as_slice)
+}
+
+/// Notes that a partition that was off is to run, at the word of one that is not off until this returns: so the count does not come to
+/// zero meanwhile. The one that is to run may not have been counted as off yet; then that follows.
+pub fn one_is_on() {
+    ALIVE.fetch_add(1, Ordering::AcqRel);
 }
 
 /// Notes that one more partition is off; true if it was the last, or if everything is to stop and only direct partitions are
@@ -154,9 +215,10 @@ pub fn summarize() {
             exits.0.iter_mut().zip(row.get().0).for_each(|(sum, count)| *sum += count);
         }
         let (state, cause) = status.life.get();
-        let dma = status.dma.load(Ordering::Relaxed);
+        let header = status.area.header();
+        let [dma, refused] = [&header.dma, &header.refused].map(|word| word.load(Ordering::Relaxed));
         status.loaded.show(&status.name);
-        let restarts = status.restarts();
-        log::info!("{}", Summary { name: &status.name, state, cause, exits, dma, restarts });
+        let (restarts, by) = (status.restarts(), status.told_by());
+        log::info!("{}", Summary { name: &status.name, state, cause, by, exits, dma, restarts, refused });
     }
 }

@@ -33,4 +33,4 @@ pub const UID: [u32; 4] = [0x6a4c_1f7e, 0x0e4b_d395, 0x702f_648a, 0xa174_7261];
 /// Revision of Partita's own calls: major.
 pub const REVISION_MAJOR: u32 = 0;
 /// Revision of Partita's own calls: minor.
-pub const REVISION_MINOR: u32 = 1;
+pub const REVISION_MINOR: u32 = 2;

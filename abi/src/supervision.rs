@@ -19,10 +19,8 @@ pub const MANAGES: &str = "manages";
 pub mod registers {
     /// Bytes of the page.
     pub const SIZE: u64 = 0x1000;
-    /// Read: [`MAGIC_VALUE`].
+    /// Read: [`super::MAGIC`].
     pub const MAGIC: u64 = 0x00;
-    /// What [`MAGIC`] reads: `PTSUPERV`, as bytes in memory.
-    pub const MAGIC_VALUE: u64 = u64::from_le_bytes(*b"PTSUPERV");
     /// Read: [`super::VERSION`].
     pub const VERSION: u64 = 0x08;
     /// Read: how many partitions are managed.
@@ -42,6 +40,9 @@ pub mod registers {
 
 /// The most partitions that one can manage.
 pub const MOST_MANAGED: usize = ((registers::REFRESH_END - registers::REFRESH) / 8) as usize;
+
+/// What [`registers::MAGIC`] reads: `PTSUPERV`, as bytes in memory.
+pub const MAGIC: u64 = u64::from_le_bytes(*b"PTSUPERV");
 
 /// Version of all this.
 pub const VERSION: u64 = 1;

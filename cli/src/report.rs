@@ -73,6 +73,7 @@ pub fn text(session: &Session) -> String {
     section("devices", &devices(plan));
     section("PCI functions", &functions(plan));
     section("PCI windows", &windows(plan));
+    section("supervision", &supervision(plan));
     section("clocks", &clocks(plan));
     section("images", &images(plan));
     text.truncate(text.trim_end().len());
@@ -200,6 +201,23 @@ fn windows(plan: &Plan) -> Table {
                 window.on_bus().to_string(),
                 window.physical().to_string(),
                 size(window.size),
+            ]);
+        }
+    }
+    table
+}
+
+/// Who manages whom, and where each sees that.
+fn supervision(plan: &Plan) -> Table {
+    let mut table = Table::new(&["partition", "device at", "manages", "shown at"]);
+    for partition in &plan.partitions {
+        let Some(device) = &partition.supervisor else { continue };
+        for managed in &device.managed {
+            table.row([
+                partition.name.clone(),
+                device.registers.to_string(),
+                plan.partitions[managed.partition].name.clone(),
+                managed.area.to_string(),
             ]);
         }
     }
@@ -397,6 +415,13 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
         InterruptPath::Mediated => "mediated",
         InterruptPath::Direct => "direct",
     };
+    let supervisor = partition.supervisor.as_ref().map(|device| {
+        let managed = device.managed.iter().map(|managed| {
+            let name = &plan.partitions[managed.partition].name;
+            json!({ "partition": name, "area": Range::from(managed.area) })
+        });
+        json!({ "registers": Range::from(device.registers), "manages": managed.collect::<Vec<_>>() })
+    });
     json!({
         "name": partition.name,
         "path": partition.path,
@@ -408,6 +433,7 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
         "interrupts": spis_json(&partition.spis),
         "fixed-clocks": clocks.collect::<Vec<_>>(),
         "console": console,
+        "supervisor": supervisor,
         "bootargs": partition.bootargs,
         "kernel": partition.load.kernel,
         "initrd": partition.load.initrd,

@@ -32,6 +32,7 @@ pub mod sort;
 pub mod speculation;
 pub mod stage1;
 pub mod stage2;
+pub mod supervision;
 pub mod syndrome;
 pub mod sysreg;
 pub mod weaken;

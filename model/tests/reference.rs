@@ -51,7 +51,7 @@ fn row(word: &Word) -> Vec<String> {
 fn what_is_not_there_yet_is_refused_as_such() {
     let page = page();
     let rows = table(&page, "Not yet");
-    assert!(rows.len() >= 2);
+    assert!(!rows.is_empty());
     for row in rows {
         let property = row[0].trim_matches('`');
         let words = plan_with(property).expect_err("a refusal");

@@ -86,16 +86,18 @@ fn oracle(mappings: &[Mapping]) -> Vec<(u64, u8)> {
         }
     }
     for m in &joined {
-        let common =
-            Stage2Attributes::VALID | Stage2Attributes::S2AP_ACCESS_RW | Stage2Attributes::ACCESS_FLAG;
-        let flags = common
+        let (write, cached) = (
+            Stage2Attributes::S2AP_ACCESS_RW,
+            Stage2Attributes::MEMATTR_NORMAL_INNER_WB
+                | Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
+                | Stage2Attributes::SH_INNER,
+        );
+        let flags = Stage2Attributes::VALID
+            | Stage2Attributes::ACCESS_FLAG
             | match m.kind {
-                Kind::Memory => {
-                    Stage2Attributes::MEMATTR_NORMAL_INNER_WB
-                        | Stage2Attributes::MEMATTR_NORMAL_OUTER_WB
-                        | Stage2Attributes::SH_INNER
-                }
-                Kind::Device => Stage2Attributes::MEMATTR_DEVICE_nGnRE | Stage2Attributes::XN,
+                Kind::Memory => write | cached,
+                Kind::Device => write | Stage2Attributes::MEMATTR_DEVICE_nGnRE | Stage2Attributes::XN,
+                Kind::Shown => Stage2Attributes::S2AP_ACCESS_RO | cached | Stage2Attributes::XN,
             };
         let region = MemoryRegion::new(m.ipa.base.0 as usize, m.ipa.end().0 as usize);
         table.map_range(&region, PhysicalAddress(m.pa.0 as usize), flags, Constraints::empty()).unwrap();
@@ -196,6 +198,7 @@ fn descriptor_bits() {
             mapping(0x4000_0000, 0x8000_0000, 1 << 30, Kind::Memory),
             mapping(0x900_0000, 0x900_0000, 0x1000, Kind::Device),
             mapping(0x20_0000, 0x4020_0000, 0x20_0000, Kind::Memory),
+            mapping(0x910_1000, 0x4100_2000, 0x1000, Kind::Shown),
         ],
         1 << 32,
     );
@@ -206,6 +209,7 @@ fn descriptor_bits() {
         [
             (0x20_0000, 0x4020_0000, 2, 0x4020_07fd, Some(Kind::Memory)),
             (0x900_0000, 0x900_0000, 3, 0x0040_0000_0900_04c7, Some(Kind::Device)),
+            (0x910_1000, 0x4100_2000, 3, 0x0040_0000_4100_277f, Some(Kind::Shown)),
             (0x4000_0000, 0x8000_0000, 1, 0x8000_07fd, Some(Kind::Memory)),
         ]
     );
@@ -366,7 +370,11 @@ fn mappings() -> impl Strategy<Value = Vec<Mapping>> {
                 break;
             }
             let pa = ((pa << shift) + (base & 0x3000_0000)) & ((1 << 47) - 1) & !0xfff;
-            let kind = if device { Kind::Device } else { Kind::Memory };
+            let kind = match (device, pa & 0x1000) {
+                (true, 0) => Kind::Device,
+                (true, _) => Kind::Shown,
+                (false, _) => Kind::Memory,
+            };
             all.push(mapping(base, pa, size, kind));
             at = base + size;
         }

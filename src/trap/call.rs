@@ -6,7 +6,7 @@ use partita_model::smccc::{self, Route};
 
 use super::Frame;
 use crate::core::Core;
-use crate::{life, power, weaken};
+use crate::{life, power, supervise, weaken};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 use partita_model::weaken::{Guard, removed};
@@ -16,6 +16,10 @@ pub fn call(core: &mut Core, frame: &mut Frame, immediate: u16) {
     weaken::fail(core, frame.x[0], frame.x[1]);
     match smccc::route(immediate, frame.x[0], frame.x[1], &core.view.mitigations) {
         Route::Psci => psci(core, frame),
+        Route::Supervision => {
+            core.count(Kind::Hvc);
+            supervise::call(core, frame);
+        }
         Route::Answer(values) => {
             core.count(Kind::Hvc);
             frame.x[..4].copy_from_slice(&values);

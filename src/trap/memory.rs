@@ -95,7 +95,9 @@ fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option
             state.pci.get_mut(place).map(|host| crate::pci::access(host, offset, access.width, write));
         return value.map(|value| (value, Kind::Mmio));
     }
-    let (console, _) = partition.console?;
-    let offset = fits(console)?;
-    Some((crate::console::access(core, offset, access.width, write), Kind::Mmio))
+    if let Some(offset) = partition.console.and_then(|(console, _)| fits(console)) {
+        return Some((crate::console::access(core, offset, access.width, write), Kind::Mmio));
+    }
+    let offset = fits(partition.supervisor.as_ref()?.registers)?;
+    Some((crate::supervise::access(partition, offset, access.width, write), Kind::Mmio))
 }

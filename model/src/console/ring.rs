@@ -5,13 +5,17 @@
 use core::sync::atomic::{AtomicU8, AtomicUsize, Ordering};
 
 /// A ring of `N` bytes; `N` is a power of two.
+///
+/// A partition's lies where those who manage it read it (`partita_abi::supervision::Log`): the last `N` bytes that were pushed stay
+/// there, as a byte is overwritten by the one that comes `N` later and by no other.
 #[derive(Debug)]
+#[repr(C)]
 pub struct Ring<const N: usize> {
-    bytes: [AtomicU8; N],
     /// Bytes ever pushed, modulo 2^64. Written by the producer.
     head: AtomicUsize,
     /// Bytes ever popped. Written by the consumer. `head - tail` is at most `N`.
     tail: AtomicUsize,
+    bytes: [AtomicU8; N],
 }
 
 impl<const N: usize> Default for Ring<N> {

@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::dt::Node;
 use partita_abi::psci;
+use partita_abi::supervision::{COMPATIBLE, MANAGES};
 
 use super::Writer;
 use super::node::{self, set, set_cells, set_strings, set_u64s};
@@ -193,6 +194,20 @@ impl<'a> Writer<'a> {
         }
         self.chosen();
         Ok(())
+    }
+
+    /// The device by which it supervises others, if it does.
+    pub(super) fn supervisor(&mut self) -> Result<(), PlanError> {
+        let Some(device) = &self.partition.supervisor else { return Ok(()) };
+        let mut node = Node::new(format!("supervisor@{:x}", device.registers.base.0));
+        set_strings(&mut node, "compatible", &[COMPATIBLE]);
+        let areas = device.managed.iter().map(|managed| managed.area);
+        let reg = [device.registers].into_iter().chain(areas).flat_map(|span| [span.base.0, span.size]);
+        set_u64s(&mut node, "reg", &reg.collect::<Vec<_>>());
+        let managed = device.managed.iter().filter_map(|managed| self.plan.partitions.get(managed.partition));
+        let names: Vec<&str> = managed.map(|partition| partition.name.as_str()).collect();
+        set_strings(&mut node, MANAGES, &names);
+        self.add(node)
     }
 
     fn chosen(&mut self) {

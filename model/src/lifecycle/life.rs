@@ -36,6 +36,17 @@ pub enum Effect {
     Nothing,
 }
 
+/// What becomes of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reply {
+    /// It will be so, when the core that asked has done this.
+    Asked(Effect),
+    /// It is so, or on its way.
+    Already,
+    /// It cannot be: the partition is never started again.
+    Final,
+}
+
 /// What happens to a partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -45,7 +56,7 @@ pub enum Event {
     Run,
     /// It has ended, by a word or by the fault of its own, or the user says so.
     Stop(Cause),
-    /// Another partition (its number) asks, or the user.
+    /// Another partition asks (a number for it), or the user.
     Ask(Request, Option<u8>),
     /// Its last core has left it.
     Settle(Verdict),
@@ -58,7 +69,7 @@ pub struct Life {
     pub state: State,
     /// Why it is not running, or why it did not run last.
     pub cause: Cause,
-    /// Of [`Cause::Told`]: the number of the partition that said so.
+    /// Of [`Cause::Told`]: who said so, as a number that the caller of [`super::Lifecycle::ask`] chose.
     pub by: Option<u8>,
     /// While it stops: what follows.
     pub next: Next,
@@ -124,6 +135,18 @@ impl Life {
             (State::Stopping, _) if next as u32 != self.next as u32 => Some(Self { next, ..self }),
             _ => None,
         }
+    }
+
+    /// Whether no request to run can be granted any more: what ended it stands. EL2 that failed on a core once is not tried again,
+    /// as its second failure there stops the machine (src/trap/fault.rs).
+    #[must_use]
+    pub const fn is_final(self, request: Request) -> bool {
+        let ended = match self.state {
+            State::Off | State::Failed => matches!(self.cause, Cause::Quit | Cause::HypervisorFault),
+            State::Stopping => self.cause.is_final() && !matches!(self.cause, Cause::Told),
+            State::Loading | State::Running => false,
+        };
+        ended && !matches!(request, Request::Stop)
     }
 
     /// What the core that took this step has to do.

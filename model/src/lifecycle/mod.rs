@@ -11,7 +11,7 @@ mod policy;
 #[cfg(test)]
 mod tests;
 
-pub use life::{Effect, Event, Life, Next, Request};
+pub use life::{Effect, Event, Life, Next, Reply, Request};
 pub use order::{Order, order};
 pub use policy::{MOST_COUNTED, Policy, Verdict};
 
@@ -136,8 +136,10 @@ impl Cause {
     }
 }
 
-/// The life of one partition, as all cores share it.
+/// The life of one partition, as all cores share it. It is its word and nothing else: those who manage the partition read it where
+/// it lies (`partita_abi::supervision::Header::life`).
 #[derive(Debug)]
+#[repr(transparent)]
 pub struct Lifecycle {
     /// A [`Life`], as [`Life::pack`] makes it.
     word: AtomicU32,
@@ -195,10 +197,22 @@ impl Lifecycle {
         self.change(Event::Stop(cause)).is_some()
     }
 
-    /// [`Event::Ask`]: another partition, or nobody of the plan's, wants something of it. What the asking core has to do then.
+    /// [`Event::Ask`]: another partition, or nobody of the plan's, wants something of it, and may. What the asking core has to do
+    /// then, or why there is nothing to do.
     #[must_use]
-    pub fn ask(&self, request: Request, by: Option<u8>) -> Option<Effect> {
-        self.change(Event::Ask(request, by)).map(|(old, new)| old.effect(new))
+    pub fn ask(&self, request: Request, by: Option<u8>) -> Reply {
+        let asked =
+            |life: Life| if life.is_final(request) { None } else { life.after(Event::Ask(request, by)) };
+        match self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, |word| {
+            asked(Life::unpack(word)).map(Life::pack)
+        }) {
+            Ok(old) => {
+                let old = Life::unpack(old);
+                asked(old).map_or(Reply::Already, |new| Reply::Asked(old.effect(new)))
+            }
+            Err(word) if Life::unpack(word).is_final(request) => Reply::Final,
+            Err(_) => Reply::Already,
+        }
     }
 
     /// [`Event::Settle`]: its state then. To be called when its last core has left it.
@@ -224,14 +238,18 @@ pub struct Summary<'a> {
     pub name: &'a str,
     /// Its last state.
     pub state: State,
-    /// Why it ended.
+    /// Why it ended,
     pub cause: Cause,
+    /// and who told it to, if somebody did.
+    pub by: Option<&'a str>,
     /// Its exits, summed over its virtual CPUs.
     pub exits: Count,
     /// Accesses of its devices that an SMMU refused.
     pub dma: u64,
     /// How often it was loaded again.
     pub restarts: u64,
+    /// What it was refused of what it asked of others.
+    pub refused: u64,
 }
 
 impl fmt::Display for Summary<'_> {
@@ -240,6 +258,13 @@ impl fmt::Display for Summary<'_> {
             f,
             "summary: {} state={} cause={} {} dma={} restarts={}",
             self.name, self.state, self.cause, self.exits, self.dma, self.restarts
-        )
+        )?;
+        if let Some(by) = self.by {
+            write!(f, " by={by}")?;
+        }
+        if self.refused != 0 {
+            write!(f, " refused={}", self.refused)?;
+        }
+        Ok(())
     }
 }

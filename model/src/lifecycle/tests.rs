@@ -36,26 +36,62 @@ fn another_partition_asks() {
     let life = Lifecycle::new();
     let by = Some(2);
     let told = |life: &Lifecycle| (life.life().cause, life.life().by);
-    assert_eq!(life.ask(Request::Stop, by), None);
-    assert_eq!(life.ask(Request::Start, by), Some(Effect::KickFirst));
-    assert_eq!(life.ask(Request::Start, by), None);
-    assert_eq!(life.ask(Request::Restart, by), Some(Effect::KickAll));
+    assert_eq!(life.ask(Request::Stop, by), Reply::Already);
+    assert_eq!(life.ask(Request::Start, by), Reply::Asked(Effect::KickFirst));
+    assert_eq!(life.ask(Request::Start, by), Reply::Already);
+    assert_eq!(life.ask(Request::Restart, by), Reply::Asked(Effect::KickAll));
     assert_eq!(told(&life), (Cause::Told, by));
     // Two who ask: the last one counts, and the first is on record.
-    assert_eq!(life.ask(Request::Stop, None), Some(Effect::Nothing));
-    assert_eq!(life.ask(Request::Stop, None), None);
+    assert_eq!(life.ask(Request::Stop, None), Reply::Asked(Effect::Nothing));
+    assert_eq!(life.ask(Request::Stop, None), Reply::Already);
     assert_eq!(told(&life), (Cause::Told, by));
     assert_eq!(life.settle(Verdict::Again), Some(State::Off));
-    assert_eq!(life.ask(Request::Restart, by), Some(Effect::KickFirst));
+    assert_eq!(life.ask(Request::Restart, by), Reply::Asked(Effect::KickFirst));
     // It failed by itself, and is told to stay off before its policy could bring it back.
     assert!(life.run() && life.stop(Cause::SError));
-    assert_eq!(life.ask(Request::Stop, by), Some(Effect::Nothing));
+    assert_eq!(life.ask(Request::Stop, by), Reply::Asked(Effect::Nothing));
     assert_eq!(life.settle(Verdict::Again), Some(State::Failed));
     assert_eq!(told(&life), (Cause::SError, None));
     // The user ends everything, and nobody overrules him.
     assert!(life.load() && life.stop(Cause::Quit));
-    assert_eq!(life.ask(Request::Start, by), None);
+    assert_eq!(life.ask(Request::Start, by), Reply::Final);
     assert_eq!(life.settle(Verdict::Again), Some(State::Off));
+    assert_eq!(life.ask(Request::Start, by), Reply::Final);
+    assert_eq!(life.ask(Request::Stop, by), Reply::Already);
+}
+
+/// Every state, cause and request: what is asked for follows, or it is so already, or it never can be.
+#[test]
+fn every_request_has_its_reply() {
+    for (&state, &cause) in
+        State::ALL.iter().flat_map(|state| Cause::ALL.iter().map(move |cause| (state, cause)))
+    {
+        for next in [Next::Policy, Next::Again, Next::Stay] {
+            for request in [Request::Start, Request::Stop, Request::Restart] {
+                let before = Life { state, cause, by: None, next };
+                let life = Lifecycle { word: AtomicU32::new(before.pack()) };
+                let (reply, after) = (life.ask(request, Some(3)), life.life());
+                let runs = matches!(after.state, State::Loading | State::Running);
+                let comes = runs || after.state == State::Stopping && after.next == Next::Again;
+                let all = format!("{before:?} {request:?}: {reply:?} {after:?}");
+                match (reply, request) {
+                    (Reply::Asked(_), _) => assert_ne!(before, after, "{all}"),
+                    _ => assert_eq!(before, after, "{all}"),
+                }
+                let lost = matches!(cause, Cause::Quit | Cause::HypervisorFault)
+                    && matches!(state, State::Off | State::Failed)
+                    || state == State::Stopping && cause.is_final() && cause != Cause::Told;
+                match reply {
+                    Reply::Final => assert!(lost && request != Request::Stop, "{all}"),
+                    _ if request == Request::Stop => assert!(!runs, "{all}"),
+                    _ => assert!(comes && !lost, "{all}"),
+                }
+                if after.state == State::Stopping && before.state != State::Stopping {
+                    assert_eq!((after.cause, after.by), (Cause::Told, Some(3)), "{all}");
+                }
+            }
+        }
+    }
 }
 
 #[test]
@@ -107,12 +143,15 @@ fn summary_line() {
         second.count(*kind);
     }
     let exits = [first.get(), second.get()].into_iter().sum();
-    let line =
-        Summary { name: "linux", state: State::Off, cause: Cause::SystemOff, exits, dma: 3, restarts: 4 };
+    let cause = Cause::SystemOff;
+    let mut line =
+        Summary { name: "linux", state: State::Off, cause, by: None, exits, dma: 3, restarts: 4, refused: 0 };
     assert_eq!(
         format!("partita: {line}"),
         "partita: summary: linux state=off cause=system-off irq=1 sgi=2 mmio=3 sysreg=4 psci=5 hvc=6 other=7 dma=3 restarts=4"
     );
+    (line.cause, line.by, line.refused) = (Cause::Told, Some("boss"), 2);
+    assert!(line.to_string().ends_with(" dma=3 restarts=4 by=boss refused=2"), "{line}");
     first.count(Kind::Irq);
     assert_eq!(first.get().0[0], 1);
 }
@@ -122,6 +161,7 @@ proptest! {
     #[test]
     fn only_the_arrows(steps in proptest::collection::vec((0u8..7, 0usize..13), 0..50), raw: u32) {
         let life = Lifecycle::new();
+        let moves = |reply| matches!(reply, Reply::Asked(Effect::KickAll | Effect::KickFirst));
         for (step, cause) in steps {
             let (before, _) = life.get();
             let moved = match step {
@@ -130,8 +170,8 @@ proptest! {
                 2 => life.stop(Cause::ALL[cause]),
                 3 => life.settle(Verdict::Again).is_some(),
                 4 => life.settle(Verdict::Stay).is_some(),
-                5 => life.ask(Request::Stop, Some(1)).is_some_and(|effect| effect != Effect::Nothing),
-                _ => life.ask(Request::Restart, Some(1)).is_some_and(|effect| effect != Effect::Nothing),
+                5 => moves(life.ask(Request::Stop, Some(1))),
+                _ => moves(life.ask(Request::Restart, Some(1))),
             };
             let (after, _) = life.get();
             use State::{Failed, Loading, Off, Running, Stopping};

@@ -12,7 +12,7 @@ use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
     Board, Console, Dtb, ErrorKind, Inputs, InterruptPath, Memory, Movable, Move, Partition, Plan, PlanError,
-    Planned, Restart, overlay, own, pci, rules, space, spec,
+    Planned, Restart, Supervisor, overlay, own, pci, rules, space, spec,
 };
 use crate::addr::{Pa, PaSpan};
 use crate::dt::{self, Index, Tree};
@@ -51,15 +51,20 @@ impl Plan {
                 let bell = wired.bell(spec)?;
                 consoles.push((space::console(&board, spec, given, bell)?, bell));
             }
+            let mut supervisors = Vec::new();
+            for (number, (given, (console, _))) in given.iter().zip(&consoles).enumerate() {
+                supervisors.push(space::supervisor(&board, &specs, number, given, console)?);
+            }
             rules::supported(&specs)?;
             let trees = dt::content(inputs.tree) + inputs.overlay.map_or(0, dt::content);
-            let (memory, moves) = memory(&mut board, &specs, &given, trees)?;
-            let shares = cores.into_iter().zip(given).zip(consoles).zip(memory);
-            let shares = shares.map(|(((cpus, given), (console, bell)), memory)| Share {
+            let (memory, moves) = memory(&mut board, &specs, &given, &supervisors, trees)?;
+            let shares = cores.into_iter().zip(given).zip(consoles).zip(supervisors).zip(memory);
+            let shares = shares.map(|((((cpus, given), (console, bell)), supervisor), memory)| Share {
                 cpus,
                 given,
                 console,
                 bell,
+                supervisor,
                 memory,
             });
             assemble(inputs, board, moves, specs.into_iter().zip(shares))?
@@ -85,6 +90,7 @@ fn memory(
     board: &mut Board,
     specs: &[Spec],
     given: &[Given],
+    supervisors: &[Option<Supervisor>],
     trees: u64,
 ) -> Result<(Vec<Vec<Memory>>, Vec<Move>), PlanError> {
     let entries = || specs.iter().flat_map(|spec| &spec.memory);
@@ -109,13 +115,14 @@ fn memory(
         Err(error) => {
             // Once more with what the hypervisor does not keep, as if all lay where guests see it; that is a guess.
             let bases = requests.iter().map(|request| request.pin.unwrap_or(Pa(request.ipa.base.0)));
-            let guess = own::kept(board, specs, given, &of(bases.collect()), trees) + own::SLACK;
+            let kept = |memory: &[Vec<Memory>]| own::kept(board, specs, given, supervisors, memory, trees);
+            let guess = kept(&of(bases.collect())) + own::SLACK;
             let reserved = own::without_rest(&board.reserved, guess);
             let placed = place::memory(&board.ram, &reserved, &requests);
             let placed = placed.ok().map(|Placement { memory, moves }| (of(memory), moves));
             // What EL2 moves may not come to lie there, and neither may itself.
             let stays = |moves: &[Move]| moves.iter().all(|step| step.what == Movable::Tree);
-            let fits = |memory: &[Vec<Memory>]| own::kept(board, specs, given, memory, trees) <= guess;
+            let fits = |memory: &[Vec<Memory>]| kept(memory) <= guess;
             placed.filter(|(memory, moves)| stays(moves) && fits(memory)).ok_or(error)?
         }
     };
@@ -123,7 +130,7 @@ fn memory(
     for entry in &mut board.reserved {
         entry.span = place::after(&moves, entry);
     }
-    let kept = own::kept(board, specs, given, &memory, trees);
+    let kept = own::kept(board, specs, given, supervisors, &memory, trees);
     board.reserved = own::without_rest(&board.reserved, kept);
     sort::by(&mut board.reserved, |a, b| a.span < b.span);
     Ok((memory, moves))
@@ -135,6 +142,7 @@ struct Share {
     given: Given,
     console: Console,
     bell: Option<u32>,
+    supervisor: Option<Supervisor>,
     memory: Vec<Memory>,
 }
 
@@ -146,7 +154,7 @@ fn assemble(
 ) -> Result<Plan, PlanError> {
     let mut notes = Vec::new();
     let mut partitions = Vec::new();
-    for (spec, Share { cpus, given, console, bell, memory }) in shares {
+    for (spec, Share { cpus, given, console, bell, supervisor, memory }) in shares {
         let request = ImageRequest {
             node: &spec.path,
             kernel: &spec.kernel,
@@ -164,8 +172,14 @@ fn assemble(
             // Configuration space is not mapped, but answered.
             let ecam = given.pci.iter().filter_map(|part| board.pci.get(part.bridge)).map(Bridge::root_ecam);
             let mmio: Vec<PaSpan> = given.mmio.iter().copied().chain(ecam).collect();
-            let has =
-                Has { board: &board, cpus: cpus.len(), memory: &memory, mmio: &mmio, console: &console };
+            let has = Has {
+                board: &board,
+                cpus: cpus.len(),
+                memory: &memory,
+                mmio: &mmio,
+                console: &console,
+                supervisor: supervisor.as_ref(),
+            };
             own_tree::check(blob, &has)
                 .map_err(|fault| spec.error("dtb", ErrorKind::OwnTree(name.clone(), Box::new(fault))))?;
         }
@@ -182,6 +196,7 @@ fn assemble(
             streams: given.streams,
             fixed_clocks: given.fixed_clocks,
             console,
+            supervisor,
             bootargs: spec.bootargs,
             load,
             dtb: spec.dtb,

@@ -5,10 +5,12 @@
 
 use alloc::vec::Vec;
 
+use partita_abi::supervision::area_bytes;
+
 use super::devices::Given;
-use super::reach::mappings;
+use super::reach::{NOWHERE, mappings, shown};
 use super::spec::Spec;
-use super::{Board, InterruptPath, Memory, Reserved};
+use super::{Board, InterruptPath, Memory, Reserved, Supervisor};
 use crate::addr::{Ipa, PAGE, PaSpan};
 use crate::stage2::{Mapping, Shape, pages_needed};
 
@@ -17,8 +19,10 @@ pub const HEAP: u64 = 4 << 20;
 
 /// Pages of what all cores share, beside the consoles.
 pub const SHARED_PAGES: u64 = 4;
-/// The most pages of a partition's console.
-pub const CONSOLE_PAGES: u64 = 2;
+/// The most pages of a partition's console, beside its output, which is in its area.
+pub const CONSOLE_PAGES: u64 = 1;
+/// Pages of what EL2 itself says while partitions run.
+pub const OWN_OUTPUT_PAGES: u64 = 2;
 /// Pages of a partition's state, beside what depends on its devices,
 pub const PARTITION_PAGES: u64 = 16;
 /// and for each of its virtual CPUs.
@@ -59,20 +63,23 @@ pub(super) fn kept(
     board: &Board,
     specs: &[Spec],
     given: &[Given],
+    supervisors: &[Option<Supervisor>],
     memory: &[Vec<Memory>],
     trees: u64,
 ) -> u64 {
-    let mut sum = BOOT_PAGES + SHARED_PAGES + CONSOLE_PAGES * (specs.len() as u64 + 1);
+    let mut sum = BOOT_PAGES + SHARED_PAGES + OWN_OUTPUT_PAGES + CONSOLE_PAGES * (specs.len() as u64 + 1);
     sum += pages((board.cpus.len() as u64 + 1) * SECONDARY_BYTES);
     let mut streams = false;
-    for ((spec, given), memory) in specs.iter().zip(given).zip(memory) {
+    for (((spec, given), supervisor), memory) in specs.iter().zip(given).zip(supervisors).zip(memory) {
         let cores = spec.cpus.len() as u64;
         let bridges = given.pci.len() as u64;
         let functions: usize = given.pci.iter().map(|part| part.functions.len()).sum();
         let direct = spec.interrupt_path == InterruptPath::Direct;
-        let mappings = mappings(memory, &given.mmio, direct, &board.gic);
+        let mut mappings = mappings(memory, &given.mmio, direct, &board.gic);
+        mappings.extend(shown(supervisor.as_ref(), |_| NOWHERE));
         let (tables, root) = tables(&mappings);
-        sum += PARTITION_PAGES
+        sum += pages(area_bytes(spec.cpus.len()) as u64)
+            + PARTITION_PAGES
             + cores * (VCPU_PAGES + CORE_PAGES + BRIDGE_PAGES * bridges)
             + bridges
             + pages(functions as u64 * FUNCTION_BYTES)

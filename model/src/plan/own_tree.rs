@@ -11,7 +11,7 @@ use core::fmt;
 
 use super::board::MPIDR_AFFINITY;
 use super::place::{List, join};
-use super::{Board, Console, Gic, Memory, gic, ram};
+use super::{Board, Console, Gic, Memory, Supervisor, gic, ram};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan, Span};
 use crate::dt::{self, Index, Registers, Unreadable, cell, cells, compatible, number, okay, text, value};
 
@@ -27,6 +27,7 @@ pub(super) struct Has<'a> {
     pub(super) memory: &'a [Memory],
     pub(super) mmio: &'a [PaSpan],
     pub(super) console: &'a Console,
+    pub(super) supervisor: Option<&'a Supervisor>,
 }
 
 /// What is wrong with a tree: each names the node in the file.
@@ -171,6 +172,7 @@ fn devices(index: &Index<'_>, has: &Has<'_>) -> Result<(), TreeFault> {
     if let Console::Shared { base, .. } = has.console {
         mine.push(Span { base: *base, size: PAGE });
     }
+    mine.extend(has.supervisor.map(Supervisor::span));
     match &has.board.gic {
         gic @ Gic::V3 { .. } => {
             let (_, [dist, redists]) = frames(gic);

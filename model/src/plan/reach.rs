@@ -2,8 +2,8 @@
 
 use alloc::vec::Vec;
 
-use super::{Gic, InterruptPath, Memory, Partition, interface_pages, own};
-use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan};
+use super::{Gic, InterruptPath, Memory, Partition, Supervisor, interface_pages, own};
+use crate::addr::{Ipa, IpaSpan, PAGE, Pa, PaSpan};
 use crate::stage2::{Kind, Mapping};
 
 impl Partition {
@@ -19,11 +19,30 @@ impl Partition {
         mappings(&self.memory, &self.mmio, self.is_direct(), gic)
     }
 
+    /// What it is shown of the hypervisor's memory: the areas of the partitions that it manages, which lie where `area` says of a
+    /// partition's number. They are EL2's, and so in no plan.
+    pub fn shown(&self, area: impl Fn(usize) -> Pa) -> Vec<Mapping> {
+        shown(self.supervisor.as_ref(), area)
+    }
+
     /// Bytes of its stage-2 tables on such a board.
     #[must_use]
     pub fn table_bytes(&self, gic: &Gic) -> u64 {
-        own::tables(&self.mappings(gic)).0 * PAGE
+        let mut mappings = self.mappings(gic);
+        mappings.extend(self.shown(|_| NOWHERE));
+        own::tables(&mappings).0 * PAGE
     }
+}
+
+/// For counting tables: areas are single pages, wherever they are.
+pub(super) const NOWHERE: Pa = Pa(0);
+
+/// What a partition is shown by its device.
+pub(super) fn shown(supervisor: Option<&Supervisor>, area: impl Fn(usize) -> Pa) -> Vec<Mapping> {
+    let managed = supervisor.into_iter().flat_map(|supervisor| &supervisor.managed);
+    managed
+        .map(|managed| Mapping { ipa: managed.area, pa: area(managed.partition), kind: Kind::Shown })
+        .collect()
 }
 
 /// The same of a partition that has this memory and these registers.

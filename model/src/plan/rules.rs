@@ -4,6 +4,8 @@
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use partita_abi::supervision::MOST_MANAGED;
+
 use super::spec::{ConsoleWord, Spec};
 use super::{Board, CpuEnable, ErrorKind, Gic, InterruptPath, PlanError, Start};
 use crate::dt::nearest;
@@ -44,6 +46,10 @@ pub(super) fn check(specs: &[Spec]) -> Result<(), PlanError> {
                 return Err(spec.error("manages", kind));
             }
         }
+        if spec.manages.len() > MOST_MANAGED {
+            let kind = ErrorKind::Needs("at most 384 partitions: its device has no more registers");
+            return Err(spec.error("manages", kind));
+        }
         let one_to_one =
             |entry: &super::spec::MemorySpec| entry.pin.is_some_and(|pin| pin.0 == entry.ipa.base.0);
         if !spec.dma_trusted.is_empty() && !spec.memory.iter().all(one_to_one) {
@@ -51,19 +57,34 @@ pub(super) fn check(specs: &[Spec]) -> Result<(), PlanError> {
             return Err(spec.error("dma-trusted", kind));
         }
     }
-    Ok(())
+    startable(specs)
+}
+
+/// A partition that does not start with the machine is started by one that runs, which itself started with the machine or was
+/// started by such a one.
+fn startable(specs: &[Spec]) -> Result<(), PlanError> {
+    let mut can: Vec<bool> = specs.iter().map(|spec| spec.start == Start::Auto).collect();
+    // In each round one more at least, or it is over.
+    for _ in specs {
+        let started: Vec<&String> =
+            specs.iter().zip(&can).filter(|(_, can)| **can).flat_map(|(spec, _)| &spec.manages).collect();
+        let more: Vec<bool> =
+            specs.iter().zip(&can).map(|(spec, can)| *can || started.contains(&&spec.name)).collect();
+        can = more;
+    }
+    let needs = "a partition that starts with the machine and has this one in its `manages`, or manages one that has: nobody else can \
+                 start it";
+    match specs.iter().zip(can).find(|(_, can)| !can) {
+        Some((spec, _)) => Err(spec.error("start", ErrorKind::Needs(needs))),
+        None => Ok(()),
+    }
 }
 
 /// What is legal, but has no effect yet.
 pub(super) fn supported(specs: &[Spec]) -> Result<(), PlanError> {
     for spec in specs {
-        let later = [
-            ("start", spec.start == Start::Manual, Some("\"manual\"")),
-            ("watchdog", spec.watchdog, None),
-            ("manages", !spec.manages.is_empty(), None),
-        ];
-        if let Some((property, _, what)) = later.iter().find(|(_, used, _)| *used) {
-            return Err(spec.error(property, ErrorKind::NotSupported(what.map(ToString::to_string))));
+        if spec.watchdog {
+            return Err(spec.error("watchdog", ErrorKind::NotSupported(None)));
         }
     }
     Ok(())

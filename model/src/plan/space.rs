@@ -5,9 +5,11 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use partita_abi::supervision::{area_bytes, registers::SIZE as REGISTERS};
+
 use super::devices::Given;
 use super::spec::{ConsoleWord, Spec};
-use super::{Board, Console, ErrorKind, InterruptPath, PlanError};
+use super::{Board, Console, ErrorKind, InterruptPath, Managed, PlanError, Supervisor};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan, Span};
 use crate::dt::Index;
 
@@ -116,6 +118,55 @@ pub(super) fn console(
         return Err(spec.error("console-interrupt", kind));
     }
     Ok(Console::Shared { base: Ipa(base), intid })
+}
+
+/// Where the search for room for a supervisor's device begins: behind the console's usual place. It goes on in steps of the largest
+/// granule that a guest's kernel may have, so that its page has no other device in it.
+const SUPERVISOR_BASE: u64 = 0x0910_0000;
+const SUPERVISOR_STEP: u64 = 0x1_0000;
+
+/// The device of a partition that manages others, which overlaps nothing: the first place that is free.
+pub(super) fn supervisor(
+    board: &Board,
+    specs: &[Spec],
+    number: usize,
+    given: &Given,
+    console: &Console,
+) -> Result<Option<Supervisor>, PlanError> {
+    let Some(spec) = specs.get(number).filter(|spec| !spec.manages.is_empty()) else { return Ok(None) };
+    let mut taken: Vec<IpaSpan> = fixed(board, given).into_iter().map(|(span, _)| span).collect();
+    taken.extend(spec.memory.iter().map(|entry| entry.ipa));
+    if let Console::Shared { base, .. } = console {
+        taken.push(Span { base: *base, size: PAGE });
+    }
+    let mut managed = Vec::new();
+    let mut size = REGISTERS;
+    for name in &spec.manages {
+        let others = || specs.iter().enumerate();
+        let Some((partition, other)) = others().find(|(_, other)| other.name == *name) else { continue };
+        let rank = others().take(number).filter(|(_, before)| before.manages.contains(name)).count();
+        let area = area_bytes(other.cpus.len()) as u64;
+        // By offset from the device's base; its address is added below.
+        managed.push(Managed { partition, rank: rank as u8, area: Span { base: Ipa(size), size: area } });
+        size += area;
+    }
+    let mut base = SUPERVISOR_BASE;
+    let place = loop {
+        let place = Span::new(Ipa(base), size).filter(|place| place.end().0 <= super::spec::TOP);
+        let place = place.ok_or_else(|| {
+            spec.error(
+                "manages",
+                ErrorKind::Needs("room for its device among the partition's addresses; move its memory"),
+            )
+        })?;
+        // Each of them is passed at most once.
+        match taken.iter().find(|span| span.overlaps(&place)) {
+            Some(span) => base = span.end().0.next_multiple_of(SUPERVISOR_STEP),
+            None => break place,
+        }
+    };
+    managed.iter_mut().for_each(|managed| managed.area.base.0 += place.base.0);
+    Ok(Some(Supervisor { registers: Span { base: place.base, size: REGISTERS }, managed }))
 }
 
 /// RAM meets neither other RAM nor what is at the board's own addresses.

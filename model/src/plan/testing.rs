@@ -3,8 +3,10 @@
 
 use alloc::vec::Vec;
 
-use super::{Memory, Partition, Plan, interface_pages};
-use crate::addr::{IpaSpan, Pa, PaSpan};
+use partita_abi::supervision::area_bytes;
+
+use super::{Console, Memory, Partition, Plan, interface_pages};
+use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
 use crate::stage2::Kind;
 
 /// Fails if two partitions share anything, or one has what is the hypervisor's, reserved, or not on the board.
@@ -56,11 +58,47 @@ pub fn invariants(plan: &Plan) {
             let span = mapping.physical();
             let own = match mapping.kind {
                 Kind::Memory => partition.memory.iter().any(|entry| entry.physical() == span),
+                Kind::Shown => false,
                 Kind::Device => partition.mmio.contains(&span) || Some(span) == interface(plan, partition),
             };
             assert!(own, "{mapping:?} is nothing that the partition was given");
         }
+        supervisor(plan, partition);
     }
+}
+
+/// Its device meets nothing else that it has, and shows those that it manages, each once.
+fn supervisor(plan: &Plan, partition: &Partition) {
+    let Some(device) = &partition.supervisor else { return };
+    let mut end = device.registers.end();
+    let mut seen = Vec::new();
+    for managed in &device.managed {
+        assert_eq!(managed.area.base, end, "areas lie one behind the other");
+        end = managed.area.end();
+        let other = &plan.partitions[managed.partition];
+        assert_eq!(managed.area.size, area_bytes(other.cpus.len()) as u64);
+        assert_eq!(
+            plan.managers(managed.partition).position(|it| it == partition),
+            Some(managed.rank.into())
+        );
+        assert!(other != partition && !seen.contains(&managed.partition));
+        seen.push(managed.partition);
+    }
+    assert_eq!(device.span().end(), end);
+    let span = device.span();
+    let mut others: Vec<IpaSpan> =
+        partition.mappings(&plan.board.gic).iter().map(|mapping| mapping.ipa).collect();
+    others.extend(
+        plan.board.gic.frames().iter().map(|frame| IpaSpan { base: Ipa(frame.base.0), size: frame.size }),
+    );
+    others.extend(partition.pci.iter().map(|part| part.ecam));
+    if let Console::Shared { base, .. } = partition.console {
+        others.push(IpaSpan { base, size: 4096 });
+    }
+    assert!(
+        !others.iter().any(|other| other.overlaps(&span)),
+        "the supervisor's device at {span} meets something"
+    );
 }
 
 /// What of a GICv2 a partition has: the pages of the virtual CPU interface; or the physical one's first page, which has no

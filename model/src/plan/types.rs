@@ -22,6 +22,13 @@ pub struct Plan {
 }
 
 impl Plan {
+    /// Those who manage a partition, in the plan's order.
+    pub fn managers(&self, partition: usize) -> impl Iterator<Item = &Partition> {
+        self.partitions
+            .iter()
+            .filter(move |other| other.manages().any(|managed| managed.partition == partition))
+    }
+
     /// The partition that owns the board's UART, if one does: then EL2 prints nothing once partitions run.
     #[must_use]
     pub fn uart_owner(&self) -> Option<&Partition> {
@@ -305,6 +312,8 @@ pub struct Partition {
     pub fixed_clocks: Vec<FixedClock>,
     /// Its console.
     pub console: Console,
+    /// The device by which it supervises others, if it does.
+    pub supervisor: Option<Supervisor>,
     /// /chosen bootargs.
     pub bootargs: String,
     /// The images, and where they go.
@@ -329,10 +338,44 @@ pub struct Partition {
 }
 
 impl Partition {
+    /// The numbers of those that it manages, by index.
+    pub fn manages(&self) -> impl Iterator<Item = &Managed> {
+        self.supervisor.iter().flat_map(|supervisor| &supervisor.managed)
+    }
+
     /// Its PCI functions, those that are given one by one.
     pub fn functions(&self) -> impl Iterator<Item = &PciFunction> {
         self.pci.iter().flat_map(|part| &part.functions)
     }
+}
+
+/// The device by which a partition supervises others (docs/supervision.md).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Supervisor {
+    /// Where it sees the page of registers.
+    pub registers: IpaSpan,
+    /// The partitions that it manages, in the order of `manages`, which is that of their indices.
+    pub managed: Vec<Managed>,
+}
+
+impl Supervisor {
+    /// All that it takes of the partition's addresses.
+    #[must_use]
+    pub fn span(&self) -> IpaSpan {
+        let size = self.managed.iter().fold(self.registers.size, |sum, managed| sum + managed.area.size);
+        IpaSpan { size, ..self.registers }
+    }
+}
+
+/// A partition that is managed by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Managed {
+    /// Index into [`Plan::partitions`].
+    pub partition: usize,
+    /// Which of those who manage it the other one is: so many stand before it in the plan.
+    pub rank: u8,
+    /// Where the other sees its area.
+    pub area: IpaSpan,
 }
 
 /// One piece of guest RAM.

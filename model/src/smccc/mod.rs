@@ -1,5 +1,5 @@
-//! Calls that are not PSCI's: the SMC calling convention itself (DEN 0028), its workarounds, and Partita's own
-//! identity in the vendor-specific hypervisor range.
+//! Calls that are not PSCI's: the SMC calling convention itself (DEN 0028), its workarounds, and Partita's own identity and calls
+//! in the vendor-specific hypervisor range.
 //!
 //! HVC and SMC are answered alike. Nothing a guest passes reaches firmware: where a workaround is needed, EL2 makes
 //! one fixed call of its own.
@@ -9,9 +9,11 @@ mod tests;
 
 use partita_abi::psci::NOT_SUPPORTED;
 use partita_abi::smccc as id;
+use partita_abi::supervision::call::CALLS;
 
 use crate::psci::Psci;
 use crate::speculation::{Cure, Speculation};
+use crate::supervision::Call;
 use crate::weaken::{Guard, removed};
 
 /// What to do with a call.
@@ -19,6 +21,8 @@ use crate::weaken::{Guard, removed};
 pub enum Route {
     /// One of PSCI's: ask [`Psci::call`].
     Psci,
+    /// One of supervision's: ask [`Call::read`].
+    Supervision,
     /// Put these into x0..x3 and go on.
     Answer([u64; 4]),
     /// Make this call to firmware with x1 as given and x2.. zero, drop its results, answer x0 = 0.
@@ -126,8 +130,9 @@ pub fn route(immediate: u16, x0: u64, x1: u64, mitigations: &Mitigations) -> Rou
     match function {
         id::VERSION => answer(i64::from(id::VERSION_1_2)),
         id::ARCH_FEATURES => answer(mitigations.features(x1 as u32)),
-        // No calls of our own yet; the general queries do not count.
-        id::VENDOR_HYP_CALL_COUNT => answer(0),
+        function if Call::owns(function) => Route::Supervision,
+        // The general queries do not count.
+        id::VENDOR_HYP_CALL_COUNT => answer(i64::from(CALLS)),
         id::VENDOR_HYP_UID => Route::Answer(id::UID.map(u64::from)),
         id::VENDOR_HYP_REVISION => {
             Route::Answer([u64::from(id::REVISION_MAJOR), u64::from(id::REVISION_MINOR), 0, 0])

@@ -34,8 +34,12 @@ fn identity() {
     let none = Mitigations::default();
     assert_eq!(x0(route(0, 0x8000_0000, 0, &none)), 0x1_0002);
     assert_eq!(route(0, 0x8600_ff01, 0, &none), Route::Answer(id::UID.map(u64::from)));
-    assert_eq!(route(0, 0x8600_ff03, 0, &none), Route::Answer([0, 1, 0, 0]));
-    assert_eq!(x0(route(0, 0x8600_ff00, 0, &none)), 0);
+    assert_eq!(route(0, 0x8600_ff03, 0, &none), Route::Answer([0, 2, 0, 0]));
+    assert_eq!(x0(route(0, 0x8600_ff00, 0, &none)), 7);
+    assert_eq!(route(0, 0xffff_ffff_c600_0000, 0, &none), Route::Supervision);
+    assert_eq!(route(0, 0xc600_0006, 0, &none), Route::Supervision);
+    assert_eq!(x0(route(0, 0xc600_0007, 0, &none)), -1);
+    assert_eq!(x0(route(1, 0xc600_0000, 0, &none)), -1);
     assert_eq!(features(&none, id::VERSION), 0);
     assert_eq!(features(&none, id::ARCH_FEATURES), 0);
     assert_eq!(features(&none, id::ARCH_SOC_ID), -1);

@@ -53,6 +53,8 @@ pub enum Kind {
     Memory,
     /// Device registers: ordered, never cached, never executed.
     Device,
+    /// Memory of the hypervisor's that a guest may read: cacheable, as the hypervisor writes it, never written nor executed.
+    Shown,
 }
 
 /// A block or page descriptor is valid (DDI 0487 D8.3.1, bit 0).
@@ -67,6 +69,8 @@ const MEMATTR_NORMAL_WB: u64 = 0b1111 << 2;
 const MEMATTR_DEVICE_NGNRE: u64 = 0b0001 << 2;
 /// S2AP, bits 7:6: read and write (D8.4.2).
 const S2AP_RW: u64 = 0b11 << 6;
+/// S2AP, bits 7:6: read only (D8.4.2).
+const S2AP_RO: u64 = 0b01 << 6;
 /// SH, bits 9:8: Inner Shareable (D8.6.2). It is ignored for Device memory.
 const SH_INNER: u64 = 0b11 << 8;
 /// The access flag, bit 10: set, so that no access faults for it (D8.4.5).
@@ -86,6 +90,7 @@ impl Kind {
         match self {
             Self::Memory => MEMATTR_NORMAL_WB | S2AP_RW | SH_INNER | AF,
             Self::Device => MEMATTR_DEVICE_NGNRE | S2AP_RW | AF | XN_ALL,
+            Self::Shown => MEMATTR_NORMAL_WB | S2AP_RO | SH_INNER | AF | XN_ALL,
         }
     }
 }

@@ -21,7 +21,7 @@ impl Leaf {
     #[must_use]
     pub fn kind(&self) -> Option<Kind> {
         let attributes = self.descriptor & !(ADDRESS | CONTIGUOUS | TABLE_OR_PAGE | VALID);
-        [Kind::Memory, Kind::Device].into_iter().find(|kind| kind.attributes() == attributes)
+        [Kind::Memory, Kind::Device, Kind::Shown].into_iter().find(|kind| kind.attributes() == attributes)
     }
 
     fn new(level: u8, entry_base: u64, descriptor: u64) -> Self {

@@ -60,6 +60,17 @@ fn memory_in_pieces_and_no_console() {
     check("pieces", &plan, &host("virt"));
 }
 
+#[test]
+fn a_supervisor() {
+    let mut plan = virt("boss", 1);
+    let second = |at: u64| Managed { partition: 1, rank: 0, area: ipa(at, 0x2000) };
+    let worker = Partition { name: "worker".into(), ..plan.partitions[0].clone() };
+    plan.partitions.push(worker);
+    plan.partitions[0].supervisor =
+        Some(Supervisor { registers: ipa(0x910_0000, 0x1000), managed: vec![second(0x910_1000)] });
+    check("supervisor", &plan, &host("virt"));
+}
+
 /// One-cell root, bus, pins below a given controller, a fixed clock instead of a provider, a disabled child, a
 /// guest-tree that adds to a given device.
 #[test]

@@ -3,6 +3,7 @@
 //! A second, naive record of who is on is kept beside the model's; after each step both must agree, and whatever a call
 //! says, nobody else's state has changed.
 
+use partita_abi::supervision::call;
 use partita_abi::{psci as id, smccc};
 use partita_model::addr::Ipa;
 use partita_model::idregs::Host;
@@ -11,6 +12,7 @@ use partita_model::midr::Midr;
 use partita_model::psci::{Outcome, Power, Psci, Start};
 use partita_model::smccc::{Mitigations, Route, Workaround, route};
 use partita_model::speculation::{Firmware, Speculation};
+use partita_model::supervision::Call;
 
 use crate::input::Input;
 
@@ -18,7 +20,7 @@ use crate::input::Input;
 const RAM: std::ops::Range<u64> = 0x4000_0000..0x4100_0000;
 
 /// Arguments that mean something to some call.
-const KNOWN: [u64; 40] = [
+const KNOWN: [u64; 42] = [
     id::VERSION as u64,
     id::CPU_SUSPEND as u64,
     (id::CPU_SUSPEND | id::SMC64) as u64,
@@ -44,6 +46,8 @@ const KNOWN: [u64; 40] = [
     0x8400_0050,
     0xc400_0020,
     0xc600_ff00,
+    call::STATE as u64,
+    call::STOP as u64,
     0x8200_0000,
     0xbf00_ff01,
     // Targets.
@@ -160,11 +164,22 @@ impl World {
                 assert!(immediate == 0 && Psci::owns(function));
                 self.psci(vcpu, arguments);
             }
+            Route::Supervision => {
+                assert!(immediate == 0 && Call::owns(function));
+                // An index is one of the caller's own.
+                let managed = usize::from(input.u8() % 4);
+                if let Ok(Call::Name(index) | Call::State(index) | Call::Ask(_, index)) =
+                    Call::read(function, arguments[1], managed)
+                {
+                    assert!(index < managed);
+                }
+            }
             Route::Answer(values) => {
                 assert!(immediate != 0 || !Psci::owns(function));
                 // Nothing that a guest passed comes back, so nothing of anybody else's can.
                 let fixed = [0, 1, 0x1_0002, -1_i64 as u64, -2_i64 as u64];
-                let ours = [smccc::VENDOR_HYP_UID, smccc::VENDOR_HYP_REVISION].contains(&function);
+                let ours = [smccc::VENDOR_HYP_UID, smccc::VENDOR_HYP_REVISION, smccc::VENDOR_HYP_CALL_COUNT]
+                    .contains(&function);
                 assert!(ours || fixed.contains(&values[0]) && values[1..] == [0; 3], "{values:x?}");
             }
             Route::Firmware { function: called, argument } => {

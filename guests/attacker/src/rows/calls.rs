@@ -3,6 +3,7 @@
 use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
+use partita_abi::supervision::{call, code};
 use partita_abi::{psci as id, smccc};
 use partita_guest::rows::{Env, Outcome, cores};
 use partita_guest::{psci, timer};
@@ -58,6 +59,13 @@ pub const ROWS: &[Row] = &[
         own_pointers,
     ),
     Row::new(
+        "supervision",
+        "every call about another partition, with every index, from every core",
+        "no such index, whoever has that number, and nothing in registers",
+        "an index is a place in the caller's own list, which is empty",
+        supervision,
+    ),
+    Row::new(
         "upper-identifier",
         "identifiers with the upper half set",
         "the lower half counts",
@@ -105,9 +113,10 @@ fn smc(_: &Env) -> Outcome {
     immediates(0xd400_0003)
 }
 
-/// What is offered, by its identifier; PSCI's range is another surface's.
+/// What is offered, by its identifier; PSCI's range is another surface's, and supervision another row's.
 fn offered(function: u32) -> bool {
     function & !id::SMC64 & !0x1f == id::VERSION
+        || (call::COUNT..call::COUNT + call::CALLS).contains(&function)
         || matches!(
             function,
             smccc::VERSION
@@ -199,6 +208,38 @@ fn own_pointers(env: &Env) -> Outcome {
             same!(answer as i32, id::NOT_SUPPORTED, "function {function:#x} at {page:#x}");
         }
     }
+    Ok(())
+}
+
+/// The last call that was answered: its function, and the index.
+static ANSWERED: (AtomicU32, AtomicU64) = (AtomicU32::new(0), AtomicU64::new(0));
+
+fn every_index() {
+    let wild =
+        [0x7fff_ffff, 0x8000_0000, 0xffff_ffff, 1 << 32, 1 << 32 | 1, 1 << 63, 1 << 63 | 1, !0, !0 << 32];
+    for index in (0..256).chain(wild) {
+        for function in call::NAME..=call::RESTART {
+            let [x0, rest @ ..] = psci::call64(function, [index, !0, !0]);
+            // What has no answer leaves the registers.
+            let silent = function > call::STATE || rest == [0; 3];
+            if x0 as i64 != i64::from(code::NO_SUCH) || !silent {
+                ANSWERED.1.store(index, Ordering::SeqCst);
+                ANSWERED.0.store(function, Ordering::SeqCst);
+                return;
+            }
+        }
+    }
+}
+
+fn supervision(env: &Env) -> Outcome {
+    ANSWERED.0.store(0, Ordering::SeqCst);
+    let count = psci::call64(call::COUNT, [!0; 3]);
+    same!([count[0], count[1]], [0, 0], "how many are managed");
+    cores::start_others(env, every_index)?;
+    every_index();
+    cores::join(env)?;
+    let (function, index) = (ANSWERED.0.load(Ordering::SeqCst), ANSWERED.1.load(Ordering::SeqCst));
+    ensure!(function == 0, "function {function:#x} of {index:#x} is answered");
     Ok(())
 }
 

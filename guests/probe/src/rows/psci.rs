@@ -133,7 +133,7 @@ fn unknown(_: &Env) -> Outcome {
             0xc200_0000,
             0xc300_0000,
             0xc400_0063,
-            0xc600_0001,
+            0xc600_0007,
             0xff00_0000,
             0xffff_ffff,
         ] {
