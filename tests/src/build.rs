@@ -50,6 +50,7 @@ pub fn partita() -> &'static Path {
             "fuzzer",
             "soak",
             "crasher",
+            "warden",
         ] {
             cargo(&["build", "-q", "--locked", "--release", "--target", TARGET, "-p", package]);
         }

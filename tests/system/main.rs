@@ -27,6 +27,7 @@ mod sd;
 mod soak;
 mod speed;
 mod stack;
+mod supervision;
 mod words;
 
 /// All tests: a module that is not in it has none that can run.
@@ -56,5 +57,6 @@ const TABLE: &[&[Test]] = &[
     soak::TESTS,
     speed::TESTS,
     stack::TESTS,
+    supervision::TESTS,
     words::TESTS,
 ];

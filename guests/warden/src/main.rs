@@ -1,0 +1,121 @@
+//! The warden: a guest that supervises two others by its device and by hypercalls, and a guest that is supervised.
+//!
+//! The word `role=NAME` of its bootargs says which part it has. `warden` (the default) is a table of rows ([`rows::ROWS`]) about two
+//! partitions that it manages: the first fails of its own once (guests/crasher with `lives=1 ways=aarch32`), the second is this guest
+//! as `idle`, with `start = "manual"`. `test=NAME,...` picks rows, `direct` says that the second one's interrupts are. It prints
+//! `warden: ROW ok`, or `warden: ROW FAILED: why`, then `warden: done N ok, M failed`; it stops both, and powers off. `idle` looks
+//! for what it has no right to, and gives signs of life until it is stopped. `first` and `second` manage each other: `first` stops
+//! `second` and starts it again, and the new one stops `first`.
+#![no_std]
+#![no_main]
+
+mod device;
+mod refusals;
+mod rows;
+
+use core::mem::offset_of;
+
+use partita_abi::supervision::{Cpu, Header, call, code, state};
+use partita_guest::rows::{End, Env, why};
+use partita_guest::{Machine, args, cpu, println, psci, timer};
+
+use device::{Device, within_time};
+
+partita_guest::guest!(main = main, irq = irq);
+
+fn irq() {}
+
+fn main(machine: &'static Machine) {
+    match args::get(machine.bootargs, "role").unwrap_or("warden") {
+        "idle" => idle(machine),
+        "first" => first(machine),
+        "second" => second(machine),
+        _ => warden(machine),
+    }
+}
+
+fn warden(machine: &'static Machine) {
+    let env = Env { machine, native: false };
+    let Some(device) = Device::find(machine) else { return println!("warden: no device") };
+    let (mut ok, mut bad) = (0, 0);
+    for row in rows::ROWS.iter().chain(refusals::ROWS).filter(|row| env.selects("", row.0)) {
+        match (row.1)(&env, &device) {
+            Ok(()) => {
+                println!("warden: {} ok", row.0);
+                ok += 1;
+            }
+            Err(End::Skipped(what)) => println!("warden: {} skipped: {what}", row.0),
+            Err(End::Failed) => {
+                println!("warden: {} FAILED: {}", row.0, why());
+                bad += 1;
+            }
+        }
+    }
+    println!("warden: done {ok} ok, {bad} failed");
+    for index in 0..device.count {
+        ask(call::STOP, index as u64);
+    }
+    let is_off = |index| matches!(device.life(index).state(), state::OFF | state::FAILED);
+    within_time(|| (0..device.count).all(is_off));
+}
+
+/// A hypercall about one that is managed: its code.
+fn ask(function: u32, index: u64) -> i64 {
+    psci::call64(function, [index, 0, 0])[0] as i64
+}
+
+fn beat() {
+    ask(call::BEAT, 0);
+}
+
+/// It has no right to anything.
+fn idle(machine: &'static Machine) {
+    println!("idle: up");
+    let seen = Device::find(machine).is_some();
+    let indices = (0..16).chain([0x7fff_ffff, 1 << 32, 1 << 63, !0]);
+    let mut calls =
+        indices.flat_map(|index| (call::NAME..=call::RESTART).map(move |function| (function, index)));
+    let answered = calls.find(|(function, index)| {
+        let answer = psci::call64(*function, [*index, !0, !0]);
+        let silent = !matches!(*function, call::NAME | call::STATE) || answer[1..] == [0; 3];
+        answer[0] as i64 != i64::from(code::NO_SUCH) || !silent
+    });
+    let count = psci::call64(call::COUNT, [!0; 3]);
+    match answered {
+        _ if seen => println!("idle: it has a device"),
+        _ if count[..2] != [0, 0] => println!("idle: it manages {count:?}"),
+        Some((function, index)) => println!("idle: {function:#x} of {index:#x} is answered"),
+        None => println!("idle: refused"),
+    }
+    loop {
+        beat();
+        timer::spin(timer::frequency() / 1000);
+    }
+}
+
+fn first(machine: &'static Machine) {
+    let Some(device) = Device::find(machine) else { return println!("first: no device") };
+    println!("first: up, manages {}", Device::name(machine, 0));
+    let up = device.wait(0, state::RUNNING) && within_time(|| device.has_said(0, "second: waits"));
+    let stopped = ask(call::STOP, 0) == 0 && device.wait(0, state::OFF);
+    // What the other one's next life tells it by.
+    beat();
+    let started = ask(call::START, 0) == 0;
+    println!("first: {up} {stopped} {started}");
+    loop {
+        cpu::wait();
+    }
+}
+
+fn second(machine: &'static Machine) {
+    let Some(device) = Device::find(machine) else { return println!("second: no device") };
+    if device.behind(0, offset_of!(Header, cpus), offset_of!(Cpu, beats)) == 0 {
+        println!("second: waits");
+        loop {
+            cpu::wait();
+        }
+    }
+    let said = within_time(|| device.has_said(0, "first: true true true"));
+    let stopped = ask(call::STOP, 0) == 0 && device.wait(0, state::OFF);
+    println!("second: {said} {stopped}");
+}
