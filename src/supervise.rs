@@ -10,6 +10,7 @@ use partita_model::addr::IpaSpan;
 use partita_model::lifecycle::{Effect, Reply, Request};
 use partita_model::plan::{self, Managed};
 use partita_model::supervision::{self, Access, Call, Refusal};
+use partita_model::weaken::{Guard, removed};
 
 use crate::console;
 use crate::core::Core;
@@ -42,7 +43,8 @@ fn target(partition: &Partition, index: usize) -> Result<Target, Refusal> {
     let all = status::all();
     let managed = partition.supervisor.as_ref().and_then(|device| device.managed.get(index));
     let named = managed.and_then(|managed| Some((all.get(managed.partition)?, managed.rank)));
-    named.ok_or(Refusal::NoSuch)
+    let anybody = || all.get(index).filter(|_| removed(Guard::ManagesNamed)).map(|status| (status, 0));
+    named.or_else(anybody).ok_or(Refusal::NoSuch)
 }
 
 fn managed(partition: &Partition) -> usize {

@@ -64,6 +64,13 @@ pub fn mappings(plan: &Plan, wanted: &Partition, mut own: Vec<Mapping>) -> Vec<M
         }
         _ => {}
     }
+    if removed(Guard::ManagesEnd) {
+        let shown = own.iter().filter(|mapping| mapping.kind == Kind::Shown);
+        extra.extend(shown.map(|shown| {
+            let ipa = Span { base: shown.ipa.end(), size: PAGE as u64 };
+            Mapping { ipa, pa: shown.physical().end(), kind: Kind::Shown }
+        }));
+    }
     if removed(Guard::Stage2End) {
         extra.extend(wanted.memory.iter().map(|memory| {
             let ipa = Span { base: memory.ipa.end(), size: PAGE as u64 };

@@ -16,6 +16,7 @@ pub use walk::{Leaf, leaf, translate, walk};
 use core::fmt;
 
 use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
+use crate::weaken::{Guard, removed};
 
 /// Memory for translation tables.
 pub trait Tables {
@@ -90,7 +91,11 @@ impl Kind {
         match self {
             Self::Memory => MEMATTR_NORMAL_WB | S2AP_RW | SH_INNER | AF,
             Self::Device => MEMATTR_DEVICE_NGNRE | S2AP_RW | AF | XN_ALL,
-            Self::Shown => MEMATTR_NORMAL_WB | S2AP_RO | SH_INNER | AF | XN_ALL,
+            Self::Shown => {
+                let rights = if removed(Guard::ManagesReadOnly) { S2AP_RW } else { S2AP_RO };
+                let never = if removed(Guard::ManagesNoCode) { 0 } else { XN_ALL };
+                MEMATTR_NORMAL_WB | rights | SH_INNER | AF | never
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ mod tests;
 use partita_abi::supervision::{Command, MAGIC, VERSION, call, code, registers as reg, request};
 
 use crate::lifecycle::{Effect, Reply, Request};
+use crate::weaken::{Guard, removed};
 
 /// What a refusal is about; each has its code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,7 +148,12 @@ impl Call {
 
 /// The number that a caller gave, if there is such an index.
 fn index(number: u64, managed: usize) -> Result<usize, Refusal> {
-    if number < managed as u64 { Ok(number as usize) } else { Err(Refusal::NoSuch) }
+    // Without the guard it is the partition of this number in the plan, if there is one: who performs it looks no further.
+    if number < managed as u64 || removed(Guard::ManagesNamed) {
+        Ok(number as usize)
+    } else {
+        Err(Refusal::NoSuch)
+    }
 }
 
 /// The code of what became of a request, and whether that is a refusal. `direct`: the partition's interrupts are.

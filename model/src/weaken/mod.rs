@@ -136,6 +136,15 @@ guards! {
     /// The path without Rust answers loads in the frames of the interrupt controller only.
     FastMirrorPage = "fast-mirror-page";
 
+    /// Supervision: an index is one of those that the partition manages (it then is the partition's number in the plan).
+    ManagesNamed = "manages-named";
+    /// Supervision: a guest cannot write what it is shown of the partitions that it manages.
+    ManagesReadOnly = "manages-read-only";
+    /// Supervision: a guest cannot execute what it is shown.
+    ManagesNoCode = "manages-no-code";
+    /// Supervision: what is shown of a partition ends with its area (it then is one page longer).
+    ManagesEnd = "manages-end";
+
     /// PSCI: a target is looked at whole, not by its low byte.
     PsciTarget = "psci-target";
     /// PSCI: an entry is an address in the partition's RAM.

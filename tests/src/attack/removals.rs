@@ -12,6 +12,8 @@ pub enum Scene {
     Probe(&'static str),
     /// The attacker with these rows, beside its victim.
     Attack(&'static str),
+    /// The warden with these rows, beside those that it manages.
+    Warden(&'static str),
     /// The attacker with a device that does DMA and these rows, beside its victim; with these changes to the plan.
     Dma(&'static str, &'static [(&'static str, &'static str)]),
     /// Two partitions with PCI functions each, and a function that nobody has, which firmware left running.
@@ -88,6 +90,10 @@ const fn attack(guard: Guard, places: &'static [(Target, &'static str)], row: &'
     Removal { guard, places, scene: Scene::Attack(row), sign: Sign::Row(row) }
 }
 
+const fn warden(guard: Guard, row: &'static str) -> Removal {
+    Removal { guard, places: ALL, scene: Scene::Warden(row), sign: Sign::Row(row) }
+}
+
 const fn plan(guard: Guard, name: &'static str, words: &'static str) -> Removal {
     Removal { guard, places: VIRT, scene: Scene::Plan(name, words), sign: Sign::Accepted }
 }
@@ -109,6 +115,10 @@ pub const NOBODYS: u64 = 3;
 
 /// All of them.
 pub const REMOVALS: &[Removal] = &[
+    attack(Guard::ManagesNamed, ALL, "calls/supervision"),
+    warden(Guard::ManagesReadOnly, "area-written"),
+    warden(Guard::ManagesEnd, "area-end"),
+    warden(Guard::ManagesNoCode, "area-executed"),
     attack(Guard::Stage2Memory, BOTH, "memory/sweep-ram"),
     attack(Guard::Stage2Hypervisor, BOTH, "memory/sweep-ram"),
     attack(Guard::Stage2Device, BOTH, "memory/sweep-low-pages"),
@@ -255,6 +265,7 @@ impl Sign {
         let (guest, rows) = match scene {
             Scene::Probe(rows) => ("probe", rows),
             Scene::Attack(rows) | Scene::Dma(rows, _) => ("attacker", rows),
+            Scene::Warden(rows) => ("warden", rows),
             Scene::Plan(name, _) => ("plan", name),
             Scene::Pci => ("pci", "pci"),
         };

@@ -66,6 +66,15 @@ const ATTACKER: Table = Table {
     escaped: "ESCAPED",
 };
 
+/// The warden, and what it manages.
+const WARDEN: Table = Table {
+    name: "warden",
+    plan: "tests/system/supervision.dtso",
+    changes: &[("role=warden", "role=warden test=%")],
+    held: "ok",
+    escaped: "FAILED",
+};
+
 /// The attacker with a device that does DMA.
 const DMA: Table = Table {
     name: "attacker",
@@ -85,6 +94,7 @@ impl Table {
         match scene {
             Scene::Probe(rows) => Some((&PROBE, rows)),
             Scene::Attack(rows) => Some((&ATTACKER, rows)),
+            Scene::Warden(rows) => Some((&WARDEN, rows)),
             Scene::Dma(rows, _) => Some((&DMA, rows)),
             Scene::Pci => Some((&PCI, "")),
             Scene::Plan(..) => None,
@@ -163,6 +173,7 @@ fn boot(on: On, cpu: &str, removal: &Removal, without: Option<Guard>) -> Trial {
         Scene::Plan(name, _) => refused(name, folder.path()),
         Scene::Probe(rows) => PROBE.bundle(on, rows, &[], folder.path()),
         Scene::Attack(rows) => ATTACKER.bundle(on, rows, &[], folder.path()),
+        Scene::Warden(rows) => WARDEN.bundle(on, rows, &[], folder.path()),
         Scene::Dma(rows, changes) => DMA.bundle(on, rows, changes, folder.path()),
         Scene::Pci => PCI.bundle(on, "", &[], folder.path()),
     };
@@ -242,7 +253,7 @@ fn look(running: &mut Running, removal: &Removal) -> Option<String> {
 #[track_caller]
 pub fn control(on: On, cpu: &str, removals: &[&Removal]) -> (Vec<String>, String) {
     let (mut wrong, mut logs) = (Vec::new(), String::new());
-    for table in [&PROBE, &ATTACKER] {
+    for table in [&PROBE, &ATTACKER, &WARDEN] {
         let own =
             |removal: &&&Removal| Table::of(removal.scene).is_some_and(|(its, _)| its.plan == table.plan);
         let removals: Vec<&Removal> = removals.iter().filter(own).copied().collect();
