@@ -35,4 +35,5 @@ pub mod stage2;
 pub mod supervision;
 pub mod syndrome;
 pub mod sysreg;
+pub mod watchdog;
 pub mod weaken;
