@@ -180,7 +180,7 @@ pub mod state {
 
 /// Why a partition ended, in words: those of the closing summary. By bits 15..8 of a [`Life`], and of [`Header::failure`]. New ones
 /// come behind these; a reader says the number of one that it does not know.
-pub const CAUSES: [&str; 13] = [
+pub const CAUSES: [&str; 14] = [
     "not-started",
     "system-off",
     "system-reset",
@@ -194,6 +194,7 @@ pub const CAUSES: [&str; 13] = [
     "hypervisor-fault",
     "audit-failed",
     "told",
+    "watchdog",
 ];
 
 /// The cause that is a word of a manager's.

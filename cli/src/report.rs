@@ -1,7 +1,7 @@
 //! A plan as text and as JSON: cores, memory, devices and interrupts per partition, and what goes where.
 
 use partita_model::plan::{
-    Console, Device, Dtb, Gic, InterruptPath, Partition, PciPart, Plan, Smmu, Spi, Streams,
+    Console, Device, Dtb, Gic, InterruptPath, Partition, PciPart, Plan, Smmu, Spi, Streams, Watchdog,
 };
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -75,6 +75,7 @@ pub fn text(session: &Session) -> String {
     section("PCI windows", &windows(plan));
     section("supervision", &supervision(plan));
     section("clocks", &clocks(plan));
+    section("watchdogs", &watchdogs(plan));
     section("images", &images(plan));
     text.truncate(text.trim_end().len());
     text.push('\n');
@@ -261,6 +262,22 @@ fn clocks(plan: &Plan) -> Table {
     table
 }
 
+/// A watchdog in words.
+pub fn watchdog(watchdog: &Watchdog) -> String {
+    let Watchdog { control, refresh, intid } = watchdog;
+    format!("control frame at {control}, refresh frame at {refresh}, {}", interrupt(*intid))
+}
+
+fn watchdogs(plan: &Plan) -> Table {
+    let mut table = Table::new(&["partition", "control frame", "refresh frame", "interrupt"]);
+    for partition in &plan.partitions {
+        if let Some(Watchdog { control, refresh, intid }) = partition.watchdog {
+            table.row([partition.name.clone(), control.to_string(), refresh.to_string(), interrupt(intid)]);
+        }
+    }
+    table
+}
+
 fn images(plan: &Plan) -> Table {
     let mut table = Table::new(&["image", "partition", "at", "size"]);
     for partition in &plan.partitions {
@@ -401,6 +418,13 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
         }
         Console::None => json!({ "kind": "none" }),
     };
+    let watchdog = partition.watchdog.map(|watchdog| {
+        json!({
+            "control": format!("{:#x}", watchdog.control.0),
+            "refresh": format!("{:#x}", watchdog.refresh.0),
+            "intid": watchdog.intid,
+        })
+    });
     let dtb = match &partition.dtb {
         Dtb::Generated => json!({ "kind": "generated" }),
         Dtb::File(name) => json!({ "kind": "file", "file": name }),
@@ -434,6 +458,7 @@ fn partition_json(plan: &Plan, partition: &Partition) -> Value {
         "fixed-clocks": clocks.collect::<Vec<_>>(),
         "console": console,
         "supervisor": supervisor,
+        "watchdog": watchdog,
         "bootargs": partition.bootargs,
         "kernel": partition.load.kernel,
         "initrd": partition.load.initrd,

@@ -110,6 +110,22 @@ fn trust_covers_what_comes_along() {
     assert!(plan.notes.iter().any(|note| note.contains(unguarded)), "{:?}", plan.notes);
 }
 
+/// Watchdogs are in nobody's way, and nothing of one partition's is in another's.
+#[test]
+fn watchdogs_are_apart() {
+    let plan =
+        plan_on_virt(&compile(&plans_dir().join("good/watchdog.dtso")), &Images).expect("a good plan").plan;
+    let places: Vec<_> = plan
+        .partitions
+        .iter()
+        .filter_map(|partition| partition.watchdog)
+        .map(|watchdog| (watchdog.control.0, watchdog.refresh.0, watchdog.intid))
+        .collect();
+    let free = (0x911_0000, 0x912_0000, 32);
+    // Above its RAM, which ends within 64 KiB, the console, and its device that supervises; SPI 0 is the console's.
+    assert_eq!(places, [free, (0x932_0000, 0x933_0000, 33), free]);
+}
+
 /// Any file: what is not in tests/plans/images is a flat binary.
 struct Any;
 

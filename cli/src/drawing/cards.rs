@@ -4,7 +4,7 @@ use partita_model::plan::{Partition, Plan};
 
 use super::canvas::{Canvas, Style};
 use super::{FREE, colour};
-use crate::report::{console, interrupt, reach, size, streams, word};
+use crate::report::{console, interrupt, reach, size, streams, watchdog, word};
 use crate::session::Session;
 
 const LINE: u32 = 18;
@@ -55,6 +55,7 @@ fn lines(plan: &Plan, partition: &Partition) -> Vec<(&'static str, String)> {
     }
     lines.push(("console", console(&partition.console)));
     lines.push(("interrupts", word(&partition.interrupt_path)));
+    lines.extend(partition.watchdog.iter().map(|it| ("watchdog", watchdog(it))));
     for device in &partition.devices {
         lines.push(("device", device.path.clone()));
         lines.extend(device.regs.iter().map(|span| ("registers", span.to_string())));

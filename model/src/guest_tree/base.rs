@@ -1,4 +1,4 @@
-//! The nodes that every partition has: root, /chosen, /cpus, memory, PSCI, timer, interrupt controller, console.
+//! The nodes that every partition has: root, /chosen, /cpus, memory, PSCI, timer, interrupt controller, console, watchdog.
 
 use alloc::format;
 use alloc::vec;
@@ -207,6 +207,19 @@ impl<'a> Writer<'a> {
         let managed = device.managed.iter().filter_map(|managed| self.plan.partitions.get(managed.partition));
         let names: Vec<&str> = managed.map(|partition| partition.name.as_str()).collect();
         set_strings(&mut node, MANAGES, &names);
+        self.add(node)
+    }
+
+    /// The watchdog, in the order of Linux's binding (Documentation/devicetree/bindings/watchdog/arm,sbsa-gwdt.yaml): control
+    /// frame, refresh frame.
+    pub(super) fn watchdog(&mut self) -> Result<(), PlanError> {
+        let Some(watchdog) = self.partition.watchdog else { return Ok(()) };
+        let mut node = Node::new(format!("watchdog@{:x}", watchdog.control.0));
+        set_strings(&mut node, "compatible", &["arm,sbsa-gwdt"]);
+        let reg = watchdog.frames().map(|frame| [frame.base.0, frame.size]);
+        set_u64s(&mut node, "reg", reg.as_flattened());
+        let interrupt = self.interrupt(0, watchdog.intid.saturating_sub(SPI), LEVEL_HIGH);
+        set_cells(&mut node, "interrupts", &interrupt);
         self.add(node)
     }
 

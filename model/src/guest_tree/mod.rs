@@ -75,6 +75,7 @@ pub fn write_from(plan: &Plan, partition: usize, host: &Index<'_>) -> Result<Vec
     writer.bridges()?;
     writer.console()?;
     writer.supervisor()?;
+    writer.watchdog()?;
     writer.aliases();
     writer.guest_tree()?;
     let tree = Tree { root: writer.root, ..Tree::default() };

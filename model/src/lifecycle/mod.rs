@@ -102,6 +102,8 @@ words! {
         Audit = 11 "audit-failed",
         /// Another partition, which may, said so.
         Told = 12 "told",
+        /// Its watchdog was not refreshed in time, twice.
+        Watchdog = 13 "watchdog",
     }
 }
 

@@ -12,7 +12,7 @@ use super::place::{self, ImageRequest, MemoryRequest, Placement};
 use super::spec::Spec;
 use super::{
     Board, Console, Dtb, ErrorKind, Inputs, InterruptPath, Memory, Movable, Move, Partition, Plan, PlanError,
-    Planned, Restart, Supervisor, overlay, own, pci, rules, space, spec,
+    Planned, Restart, Supervisor, Watchdog, overlay, own, pci, rules, space, spec,
 };
 use crate::addr::{Pa, PaSpan};
 use crate::dt::{self, Index, Tree};
@@ -51,22 +51,26 @@ impl Plan {
                 let bell = wired.bell(spec)?;
                 consoles.push((space::console(&board, spec, given, bell)?, bell));
             }
-            let mut supervisors = Vec::new();
-            for (number, (given, (console, _))) in given.iter().zip(&consoles).enumerate() {
-                supervisors.push(space::supervisor(&board, &specs, number, given, console)?);
+            let (mut supervisors, mut watchdogs) = (Vec::new(), Vec::new());
+            for (number, (spec, (given, (console, _)))) in
+                specs.iter().zip(given.iter().zip(&consoles)).enumerate()
+            {
+                let supervisor = space::supervisor(&board, &specs, number, given, console)?;
+                watchdogs.push(space::watchdog(&board, spec, given, console, supervisor.as_ref())?);
+                supervisors.push(supervisor);
             }
-            rules::supported(&specs)?;
             let trees = dt::content(inputs.tree) + inputs.overlay.map_or(0, dt::content);
             let (memory, moves) = memory(&mut board, &specs, &given, &supervisors, trees)?;
-            let shares = cores.into_iter().zip(given).zip(consoles).zip(supervisors).zip(memory);
-            let shares = shares.map(|((((cpus, given), (console, bell)), supervisor), memory)| Share {
-                cpus,
-                given,
+            let emulated = consoles.into_iter().zip(supervisors).zip(watchdogs);
+            let emulated = emulated.map(|(((console, bell), supervisor), watchdog)| Emulated {
                 console,
                 bell,
                 supervisor,
-                memory,
+                watchdog,
             });
+            let shares = cores.into_iter().zip(given).zip(emulated).zip(memory);
+            let shares =
+                shares.map(|(((cpus, given), emulated), memory)| Share { cpus, given, emulated, memory });
             assemble(inputs, board, moves, specs.into_iter().zip(shares))?
         };
         plan.notes.splice(0..0, note);
@@ -140,10 +144,16 @@ fn memory(
 struct Share {
     cpus: Vec<usize>,
     given: Given,
+    emulated: Emulated,
+    memory: Vec<Memory>,
+}
+
+/// What it has beside that.
+struct Emulated {
     console: Console,
     bell: Option<u32>,
     supervisor: Option<Supervisor>,
-    memory: Vec<Memory>,
+    watchdog: Option<Watchdog>,
 }
 
 fn assemble(
@@ -154,7 +164,8 @@ fn assemble(
 ) -> Result<Plan, PlanError> {
     let mut notes = Vec::new();
     let mut partitions = Vec::new();
-    for (spec, Share { cpus, given, console, bell, supervisor, memory }) in shares {
+    for (spec, Share { cpus, given, emulated, memory }) in shares {
+        let Emulated { console, bell, supervisor, watchdog } = emulated;
         let request = ImageRequest {
             node: &spec.path,
             kernel: &spec.kernel,
@@ -179,6 +190,7 @@ fn assemble(
                 mmio: &mmio,
                 console: &console,
                 supervisor: supervisor.as_ref(),
+                watchdog: watchdog.as_ref(),
             };
             own_tree::check(blob, &has)
                 .map_err(|fault| spec.error("dtb", ErrorKind::OwnTree(name.clone(), Box::new(fault))))?;
@@ -197,6 +209,7 @@ fn assemble(
             fixed_clocks: given.fixed_clocks,
             console,
             supervisor,
+            watchdog,
             bootargs: spec.bootargs,
             load,
             dtb: spec.dtb,

@@ -11,7 +11,7 @@ use core::fmt;
 
 use super::board::MPIDR_AFFINITY;
 use super::place::{List, join};
-use super::{Board, Console, Gic, Memory, Supervisor, gic, ram};
+use super::{Board, Console, Gic, Memory, Supervisor, Watchdog, gic, ram};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan, Span};
 use crate::dt::{self, Index, Registers, Unreadable, cell, cells, compatible, number, okay, text, value};
 
@@ -28,6 +28,7 @@ pub(super) struct Has<'a> {
     pub(super) mmio: &'a [PaSpan],
     pub(super) console: &'a Console,
     pub(super) supervisor: Option<&'a Supervisor>,
+    pub(super) watchdog: Option<&'a Watchdog>,
 }
 
 /// What is wrong with a tree: each names the node in the file.
@@ -53,6 +54,8 @@ pub enum TreeFault {
     Registers(String, IpaSpan),
     /// PSCI by a way that does not work: node.
     Conduit(String),
+    /// The watchdog elsewhere: node, the frames that the partition sees (control, refresh), its SPI.
+    Watchdog(String, [IpaSpan; 2], u32),
 }
 
 /// Checks a flattened tree.
@@ -67,6 +70,9 @@ pub(super) fn check(blob: &[u8], has: &Has<'_>) -> Result<(), TreeFault> {
         if !matches!(method, Some("hvc" | "smc")) {
             return Err(TreeFault::Conduit(index.path(psci).to_owned()));
         }
+    }
+    if let Some(mine) = has.watchdog {
+        watchdog(&index, mine)?;
     }
     devices(&index, has)
 }
@@ -165,6 +171,24 @@ fn controller(index: &Index<'_>, board: &Gic) -> Result<(), TreeFault> {
     Ok(())
 }
 
+/// The watchdog's frames are where and in the order in which the partition sees them, and its interrupt is what it raises.
+fn watchdog(index: &Index<'_>, mine: &Watchdog) -> Result<(), TreeFault> {
+    let spi = mine.intid.saturating_sub(32);
+    for node in 0..index.entries().len() {
+        if !index.node(node).is_some_and(|node| compatible(node, &["arm,sbsa-gwdt"])) {
+            continue;
+        }
+        let found = registers(index, node)?;
+        let bases = |spans: &[IpaSpan]| spans.iter().map(|span| span.base).collect::<Vec<_>>();
+        let interrupts = index.interrupts(node).unwrap_or_default();
+        let its = matches!(interrupts.as_slice(), [one] if one.specifier.starts_with(&[0, spi]));
+        if !found.is_empty() && (bases(&found) != bases(&mine.frames()) || !its) {
+            return Err(TreeFault::Watchdog(index.path(node).to_owned(), mine.frames(), spi));
+        }
+    }
+    Ok(())
+}
+
 /// Whatever has registers has them in the partition's memory, or where a device of the partition is.
 fn devices(index: &Index<'_>, has: &Has<'_>) -> Result<(), TreeFault> {
     let mut mine: Vec<IpaSpan> = has.memory.iter().map(|memory| memory.ipa).collect();
@@ -173,6 +197,7 @@ fn devices(index: &Index<'_>, has: &Has<'_>) -> Result<(), TreeFault> {
         mine.push(Span { base: *base, size: PAGE });
     }
     mine.extend(has.supervisor.map(Supervisor::span));
+    mine.extend(has.watchdog.iter().flat_map(|watchdog| watchdog.frames()));
     match &has.board.gic {
         gic @ Gic::V3 { .. } => {
             let (_, [dist, redists]) = frames(gic);
@@ -242,6 +267,12 @@ impl fmt::Display for TreeFault {
                 f,
                 "{node} has registers at {span}, where the partition has nothing; remove it from that file, or give \
                  the partition that device"
+            ),
+            Self::Watchdog(node, [control, refresh], spi) => write!(
+                f,
+                "the watchdog {node} is not where the partition sees it; let its reg in that file be the pages from {} \
+                 (control) and {} (refresh) on, and its interrupts <0 {spi} 4>",
+                control.base, refresh.base
             ),
             Self::Conduit(node) => {
                 write!(f, "{node} must have method = \"hvc\" or \"smc\"; mend it in that file")

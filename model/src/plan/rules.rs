@@ -1,5 +1,4 @@
-//! Rules between properties and between partitions, and what is legal but not supported yet. Both are told apart, so
-//! that a plan which will never be right is not taken for one that has to wait.
+//! Rules between properties and between partitions.
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
@@ -78,16 +77,6 @@ fn startable(specs: &[Spec]) -> Result<(), PlanError> {
         Some((spec, _)) => Err(spec.error("start", ErrorKind::Needs(needs))),
         None => Ok(()),
     }
-}
-
-/// What is legal, but has no effect yet.
-pub(super) fn supported(specs: &[Spec]) -> Result<(), PlanError> {
-    for spec in specs {
-        if spec.watchdog {
-            return Err(spec.error("watchdog", ErrorKind::NotSupported(None)));
-        }
-    }
-    Ok(())
 }
 
 /// Which of the board's cores each partition has; the board is told its owners.

@@ -9,7 +9,7 @@ use partita_abi::supervision::{area_bytes, registers::SIZE as REGISTERS};
 
 use super::devices::Given;
 use super::spec::{ConsoleWord, Spec};
-use super::{Board, Console, ErrorKind, InterruptPath, Managed, PlanError, Supervisor};
+use super::{Board, Console, ErrorKind, InterruptPath, Managed, PlanError, Supervisor, Watchdog};
 use crate::addr::{Ipa, IpaSpan, PAGE, PaSpan, Span};
 use crate::dt::Index;
 
@@ -167,6 +167,60 @@ pub(super) fn supervisor(
     };
     managed.iter_mut().for_each(|managed| managed.area.base.0 += place.base.0);
     Ok(Some(Supervisor { registers: Span { base: place.base, size: REGISTERS }, managed }))
+}
+
+/// From where on a watchdog's frames are looked for: above where QEMU virt has what payloads poke at without a tree.
+const WATCHDOG_BASE: u64 = 0x0911_0000;
+/// Each frame has as much as a guest's largest page, so that no other device is in one with it.
+const FRAME: u64 = 0x1_0000;
+
+/// The partition's watchdog, if it asks for one, where it meets nothing, with an interrupt that nothing else in the partition has.
+pub(super) fn watchdog(
+    board: &Board,
+    spec: &Spec,
+    given: &Given,
+    console: &Console,
+    supervisor: Option<&Supervisor>,
+) -> Result<Option<Watchdog>, PlanError> {
+    if !spec.watchdog {
+        return Ok(None);
+    }
+    let mut taken: Vec<IpaSpan> = fixed(board, given).into_iter().map(|(span, _)| span).collect();
+    taken.extend(spec.memory.iter().map(|entry| entry.ipa));
+    taken.extend(supervisor.map(Supervisor::span));
+    let mut shared = None;
+    if let Console::Shared { base, intid } = console {
+        taken.push(Span { base: *base, size: PAGE });
+        shared = Some(*intid);
+    }
+    let needs = |what| spec.error("watchdog", ErrorKind::Needs(what));
+    let [.., guests, virtuals, own] = board.timer_ppis;
+    if own == guests || own == virtuals {
+        return Err(needs("a board on which EL2's timer has an interrupt of its own"));
+    }
+    let frames = Span { base: Ipa(WATCHDOG_BASE), size: 2 * FRAME };
+    let Some(Ipa(control)) = free(frames, &taken) else {
+        return Err(needs("128 KiB of the guest's addresses in which the partition has nothing"));
+    };
+    let is_free = |intid: &u32| shared != Some(*intid) && !given.spis.iter().any(|spi| spi.intid == *intid);
+    let Some(intid) = (32..=LAST_SPI.saturating_add(32)).find(is_free) else {
+        return Err(needs("an SPI that nothing in the partition has"));
+    };
+    Ok(Some(Watchdog { control: Ipa(control), refresh: Ipa(control.saturating_add(FRAME)), intid }))
+}
+
+/// The first place above this one, in steps of [`FRAME`], where nothing lies; or, if there is none, the first from the start.
+fn free(wanted: IpaSpan, taken: &[IpaSpan]) -> Option<Ipa> {
+    [wanted, Span { base: Ipa(0), ..wanted }].into_iter().find_map(|mut place| {
+        // Each round steps over one of them, or is the last.
+        for _ in 0..=taken.len() {
+            let Some(other) = taken.iter().find(|other| other.overlaps(&place)) else {
+                return (place.end().0 <= super::spec::TOP).then_some(place.base);
+            };
+            place.base = Ipa(other.end().0.checked_next_multiple_of(FRAME)?);
+        }
+        None
+    })
 }
 
 /// RAM meets neither other RAM nor what is at the board's own addresses.

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use partita_abi::supervision::area_bytes;
 
-use super::{Console, Memory, Partition, Plan, interface_pages};
+use super::{Console, Memory, Partition, Plan, Watchdog, interface_pages};
 use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
 use crate::stage2::Kind;
 
@@ -27,6 +27,9 @@ pub fn invariants(plan: &Plan) {
             assert!(plan.board.ram.iter().any(|ram| ram.contains_span(&span)), "{span} is no RAM");
             assert!(!plan.board.reserved.iter().any(|it| it.span.overlaps(&span)), "{span} is reserved");
             memory.push(span);
+        }
+        if let Some(watchdog) = &partition.watchdog {
+            watchdog_is_apart(plan, partition, watchdog);
         }
         spis.extend(partition.spis.iter().map(|spi| spi.intid));
         for span in &partition.mmio {
@@ -99,6 +102,34 @@ fn supervisor(plan: &Plan, partition: &Partition) {
         !others.iter().any(|other| other.overlaps(&span)),
         "the supervisor's device at {span} meets something"
     );
+}
+
+/// A watchdog's frames and its interrupt are in nobody's way.
+fn watchdog_is_apart(plan: &Plan, partition: &Partition, watchdog: &Watchdog) {
+    let [control, refresh] = watchdog.frames();
+    assert!(!control.overlaps(&refresh));
+    for frame in [control, refresh] {
+        assert!(frame.is_aligned(4096) && frame.end().0 <= 1 << 44, "{frame}");
+        let mut met = partition.memory.iter().map(|entry| entry.ipa).filter(|span| span.overlaps(&frame));
+        assert_eq!(met.next(), None, "{frame} is RAM");
+        let own = partition.mmio.iter().copied().chain(plan.board.gic.frames());
+        assert_eq!(
+            own.into_iter().find(|span| span.overlaps(&as_physical(&frame))),
+            None,
+            "{frame} is a device"
+        );
+        assert!(
+            !partition.pci.iter().any(|part| part.ecam.overlaps(&frame)),
+            "{frame} is configuration space"
+        );
+        let supervisor = partition.supervisor.as_ref().map(|device| device.span());
+        assert!(!supervisor.is_some_and(|span| span.overlaps(&frame)), "{frame} is the supervisor's device");
+        if let Console::Shared { base, intid } = partition.console {
+            assert!(!frame.contains(base) && intid != watchdog.intid, "{frame} is the console");
+        }
+    }
+    assert!((32..=1019).contains(&watchdog.intid));
+    assert!(!partition.spis.iter().any(|spi| spi.intid == watchdog.intid), "it is a device's interrupt");
 }
 
 /// What of a GICv2 a partition has: the pages of the virtual CPU interface; or the physical one's first page, which has no

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use super::own;
 use super::pci::{Bridge, PciFunction, PciPart};
-use crate::addr::{Ipa, IpaSpan, Pa, PaSpan};
+use crate::addr::{Ipa, IpaSpan, PAGE, Pa, PaSpan};
 
 /// Everything that is decided before the first partition starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,6 +314,8 @@ pub struct Partition {
     pub console: Console,
     /// The device by which it supervises others, if it does.
     pub supervisor: Option<Supervisor>,
+    /// Its watchdog, if it has one.
+    pub watchdog: Option<Watchdog>,
     /// /chosen bootargs.
     pub bootargs: String,
     /// The images, and where they go.
@@ -453,6 +455,25 @@ pub enum Console {
     },
     /// None.
     None,
+}
+
+/// An emulated watchdog: where the guest sees its two pages of registers, in nobody's way, each in 64 KiB of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Watchdog {
+    /// The control frame.
+    pub control: Ipa,
+    /// The refresh frame.
+    pub refresh: Ipa,
+    /// The virtual interrupt of its first stage (INTID, 32 + the SPI number). Never a physical one.
+    pub intid: u32,
+}
+
+impl Watchdog {
+    /// Both frames: control, refresh.
+    #[must_use]
+    pub const fn frames(&self) -> [IpaSpan; 2] {
+        [IpaSpan { base: self.control, size: PAGE }, IpaSpan { base: self.refresh, size: PAGE }]
+    }
 }
 
 /// What is put into a partition's memory before it starts, and how it starts. `clear` comes first, then `pieces`.

@@ -121,6 +121,7 @@ fn plan(name: &str, cores: &[&str], owned: usize, gic: Gic) -> Plan {
             fixed_clocks: vec![],
             console: Console::Shared { base: Ipa(0x900_0000), intid: 33 },
             supervisor: None,
+            watchdog: None,
             bootargs: String::new(),
             load: Load {
                 kernel: "kernel".into(),

@@ -1,5 +1,6 @@
 //! Golden texts: what dtc reads in the trees, down to the last property. dtc may not find anything to warn of.
 
+use partita_model::addr::Ipa;
 use partita_model::dt::Tree;
 use partita_model::guest_tree;
 use partita_model::plan::*;
@@ -36,6 +37,14 @@ fn linux_with_two_cores_an_initrd_and_a_clock() {
 #[test]
 fn metronome_without_devices() {
     check("metronome", &virt("metronome", 1), &host("virt"));
+}
+
+#[test]
+fn a_watchdog() {
+    let mut plan = virt("watchdog", 1);
+    plan.partitions[0].watchdog =
+        Some(Watchdog { control: Ipa(0x911_0000), refresh: Ipa(0x912_0000), intid: 32 });
+    check("watchdog", &plan, &host("virt"));
 }
 
 #[test]
