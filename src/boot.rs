@@ -278,7 +278,8 @@ fn prepare_all(
     let machine = Machine { gic, uart: kept.map(|uart| uart.span), bundle: span, shared, smmus };
     let maintenance =
         Board::maintenance(merged).ok_or("the GIC's node names no maintenance interrupt (interrupts)")?;
-    board::set(maintenance, kept.and_then(|uart| uart.intid).unwrap_or(0));
+    let [.., timer] = plan.board.timer_ppis;
+    board::set(maintenance, timer, kept.and_then(|uart| uart.intid).unwrap_or(0));
     gic::controller().init();
     let mut cores = Vec::new();
     for number in 0..plan.partitions.len() {

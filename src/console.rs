@@ -28,7 +28,7 @@ use spin::mutex::{SpinMutex, TicketMutex};
 
 use crate::clock::{self, Deadline};
 use crate::core::Core;
-use crate::gic::{self, Found, Lrs, Seat};
+use crate::gic::{self, Found, Seat};
 use crate::layout::PAGE;
 use crate::partition::Partition;
 use crate::{audit, board, crash, status, uart};
@@ -516,11 +516,7 @@ fn update_line(core: &Core, state: &mut crate::partition::State) {
     if core.partition.direct {
         return state.vgic.drive(intid, level, &mut core.physical());
     }
-    match state.vgic.set_line(intid, level) {
-        Some(vcpu) if vcpu == core.vcpu => state.vgic.kicked(vcpu, &mut core.physical(), &mut Lrs),
-        Some(vcpu) => core.partition.kick(vcpu),
-        None => {}
-    }
+    core.set_line(state, intid, level);
 }
 
 /// A guest's load or store in its emulated UART's page.

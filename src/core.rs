@@ -24,12 +24,12 @@ use crate::gic::hw::Physical;
 use crate::gic::{self, KICK, Lrs, Seat};
 use crate::kinds::{self, Kind};
 use crate::mmu::Stage1;
-use crate::partition::{Partition, Vcpu};
+use crate::partition::{self, Partition, Vcpu};
 use crate::sysreg::{mrs, msr};
 use crate::trap::Fault;
 use crate::traps::{self, View};
 use crate::window::Window;
-use crate::{board, console, crash, el1, heap, layout, life, muster, power, smmu};
+use crate::{board, console, crash, el1, heap, layout, life, muster, power, smmu, watchdog};
 
 /// What the fast path of SGIs needs of this core.
 #[repr(C)]
@@ -250,7 +250,8 @@ impl Core {
             traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu, alone);
         }
         barrier::isb(barrier::SY);
-        gic::controller().init_core(self.own.seat, board::maintenance_intid());
+        gic::controller().init_core(self.own.seat, self.own_interrupts());
+        watchdog::set_timer(None);
         self.sgis.all_free = (1 << Lrs.count()) - 1;
         kind
     }
@@ -258,6 +259,20 @@ impl Core {
     /// This core, as the interrupt controller knows it.
     pub fn seat(&self) -> Seat {
         self.own.seat
+    }
+
+    /// The private interrupts of this core that are EL2's own.
+    pub fn own_interrupts(&self) -> gic::Own {
+        board::own_interrupts(self.partition.watchdog.is_some())
+    }
+
+    /// Sets the input of an emulated device's SPI, and has the virtual CPU that it is for look at it.
+    pub fn set_line(&self, state: &mut partition::State, intid: u32, level: bool) {
+        match state.vgic.set_line(intid, level) {
+            Some(vcpu) if vcpu == self.vcpu => state.vgic.kicked(vcpu, &mut self.physical(), &mut Lrs),
+            Some(vcpu) => self.partition.kick(vcpu),
+            None => {}
+        }
     }
 
     /// The physical interrupt controller, as this core's partition may use it.
@@ -355,7 +370,7 @@ impl Core {
             state.vgic.offline(self.vcpu, &mut self.physical(), &mut Lrs);
         }
         if self.partition.direct {
-            gic::controller().take_back(self.own.seat, board::maintenance_intid());
+            gic::controller().take_back(self.own.seat, self.own_interrupts());
             self.partition.status.inside(self.vcpu, false);
         } else {
             gic::controller().reset_virtual();
@@ -463,6 +478,10 @@ fn idle(core: &mut Core) -> ! {
             if console::quitting() {
                 life::end(core, Cause::Quit);
             }
+            // This core may be the one whose timer drives it, though its virtual CPU is off.
+            if watchdog::look(core) {
+                life::end(core, Cause::Watchdog);
+            }
         }
         if audit::go_on(core) == Verdict::Broken {
             life::end(core, Cause::Audit);
@@ -520,7 +539,7 @@ fn wait(partition: &Partition, sleeping: bool) {
         gic.drop_priority(taken);
         if intid != KICK && intid == board::uart_intid() {
             console::interrupt(partition.number);
-        } else if partition.streams {
+        } else if !watchdog::silence(partition, intid) && partition.streams {
             smmu::interrupt(intid);
         }
         gic.deactivate(taken);

@@ -4,6 +4,7 @@ use partita_model::audit::Words;
 use partita_model::bundle;
 use partita_model::gic::{Bits, Hw, Word};
 use partita_model::lifecycle::{Cause, State, Verdict};
+use partita_model::watchdog::Watchdog;
 use partita_model::weaken::{Guard, removed};
 use spin::mutex::SpinMutexGuard;
 
@@ -74,7 +75,7 @@ pub fn stop(core: &mut Core, cause: Cause) -> ! {
 pub fn give_up(core: &mut Core) -> ! {
     core.window.shut();
     // What was acknowledged and not ended; the UART's interrupt is everybody's, so it is not left active.
-    gic::controller().take_back(core.seat(), board::maintenance_intid());
+    gic::controller().take_back(core.seat(), core.own_interrupts());
     let uart = board::uart_intid();
     if uart != 0 {
         core.physical().clear(Word::Shared(uart as usize / 32), Bits::Active, 1 << (uart % 32));
@@ -88,10 +89,11 @@ pub fn give_up(core: &mut Core) -> ! {
 pub fn end(core: &mut Core, cause: Cause) {
     let partition = core.partition;
     let mut state = partition.lock(core.vcpu);
-    // When another core said so first, its cause stands.
+    // When another core said so first, its cause stands. A watchdog's end is no core's doing.
     if partition.life().stop(cause) && cause.is_failure() {
-        state.record.begin(partition.status.restarts(), cause, Some(core.vcpu));
-        partition.status.area.fails(partition.status.restarts(), cause, Some(core.vcpu));
+        let by = (cause != Cause::Watchdog).then_some(core.vcpu);
+        state.record.begin(partition.status.restarts(), cause, by);
+        partition.status.area.fails(partition.status.restarts(), cause, by);
     }
     drop(state);
     spread(core);
@@ -160,6 +162,10 @@ pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, partition::State>) 
         core.window.copy(entries, root.base);
     }
     state.terminal.reset();
+    if !removed(Guard::WatchdogEnd) {
+        // A timer that still runs for it finds nothing to do.
+        state.watchdog = Watchdog::new();
+    }
     let (_, cause) = partition.life().get();
     let quitting = console::quitting();
     let verdict = if quitting { Verdict::Stay } else { state.policy.verdict(cause, clock::now()) };

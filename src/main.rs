@@ -42,6 +42,7 @@ mod trap;
 mod traps;
 mod uart;
 mod vectors;
+mod watchdog;
 mod weaken;
 mod window;
 

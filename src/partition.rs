@@ -14,6 +14,7 @@ use partita_model::lifecycle::{Lifecycle, Policy};
 use partita_model::pci::Host;
 use partita_model::plan::Memory;
 use partita_model::psci::{Psci, Start};
+use partita_model::watchdog::Watchdog;
 use spin::mutex::{SpinMutex, SpinMutexGuard};
 
 use crate::console::Terminal;
@@ -63,8 +64,11 @@ pub struct Setup {
     pub console: Option<(IpaSpan, u32)>,
     /// The device by which it supervises others, if it does.
     pub supervisor: Option<Supervisor>,
-    /// Where it sees configuration space of PCI functions, bridge by bridge as in [`State::pci`].
-    pub ecams: Vec<IpaSpan>,
+    /// The interrupt of its watchdog, if it has one.
+    pub watchdog: Option<u32>,
+    /// Where it sees configuration space of PCI functions, bridge by bridge as in [`State::pci`], and after that its watchdog's
+    /// frames, control and refresh.
+    pub windows: Vec<IpaSpan>,
     /// VTTBR_EL2: VMID and root of stage 2.
     pub vttbr: u64,
     /// VTCR_EL2.
@@ -96,6 +100,8 @@ pub struct State {
     pub terminal: Terminal,
     /// Its PCI functions.
     pub pci: Vec<Host>,
+    /// Its watchdog; nothing ever enables that of a partition without one.
+    pub watchdog: Watchdog,
     /// Virtual CPUs that are not in the guest.
     pub parked: usize,
     /// What it was doing when it failed last.
@@ -149,7 +155,16 @@ impl Partition {
             sgi: vgic.shared(),
             mirrors: vgic.mirrors(),
             mailbox: Mailbox::default(),
-            state: SpinMutex::new(State { vgic, psci, terminal, pci, parked: 0, record, policy }),
+            state: SpinMutex::new(State {
+                vgic,
+                psci,
+                terminal,
+                pci,
+                watchdog: Watchdog::new(),
+                parked: 0,
+                record,
+                policy,
+            }),
         }
     }
 

@@ -128,7 +128,8 @@ pub fn partition(
                 _ => None,
             },
             supervisor: wanted.supervisor.as_ref().map(Supervisor::new),
-            ecams: wanted.pci.iter().map(|part| part.ecam).collect(),
+            watchdog: wanted.watchdog.map(|watchdog| watchdog.intid),
+            windows: windows(wanted),
             vttbr: root.0 | (if removed(Guard::Vmid) { 0 } else { number as u64 } + 1) << 48,
             vtcr: stage2::vtcr(&shape, traps::pa_bits()),
             wanted: Vec::leak(join(mappings.iter().map(Region::from).collect())),
@@ -203,6 +204,12 @@ fn image(wanted: &plan::Partition, bundle: &Bundle<'static>, tree: Option<&(Vec<
     }
 }
 
+/// What it sees of emulated devices beside the interrupt controller and the console.
+fn windows(wanted: &plan::Partition) -> Vec<IpaSpan> {
+    let frames = wanted.watchdog.iter().flat_map(plan::Watchdog::frames);
+    wanted.pci.iter().map(|part| part.ecam).chain(frames).collect()
+}
+
 /// Whether it comes back when it has ended.
 fn policy(wanted: &plan::Partition) -> Policy {
     let (count, seconds) = wanted.restart_limit;
@@ -213,7 +220,8 @@ fn vgic(plan: &Plan, wanted: &plan::Partition, setup: &Setup) -> Result<Vgic, Bo
     let mut spis: Vec<Spi> =
         wanted.spis.iter().map(|spi| Spi { intid: spi.intid, edge: spi.edge, emulated: false }).collect();
     let console = setup.console.map(|(_, intid)| intid);
-    for intid in console.into_iter().chain(wanted.bell.filter(|bell| console != Some(*bell))) {
+    let bell = wanted.bell.filter(|bell| console != Some(*bell));
+    for intid in console.into_iter().chain(bell).chain(setup.watchdog) {
         spis.push(Spi { intid, edge: false, emulated: true });
     }
     // The non-secure EL1 and the virtual timer are the guest's own: its core is never shared.

@@ -27,9 +27,9 @@ pub const KICK: u32 = 0;
 /// The physical SGI that says that a virtual one was sent to this core's virtual CPU. Like the kick it is EL2's
 /// alone; unlike the kick it waits while the guest does not run.
 pub const DOORBELL: u32 = 1;
-/// Physical priority of everything but the kick; flat, as only EL2 acknowledges.
+/// Physical priority of everything but what is urgent; flat, as only EL2 acknowledges.
 const PRIORITY: u8 = 0xa0;
-/// Physical priority of the kick.
+/// Physical priority of the kick, and of whatever else reaches a core that does not run its guest.
 const KICK_PRIORITY: u8 = 0x80;
 
 /// HCR_EL2.IMO and FMO: IRQ and FIQ go to EL2.
@@ -47,6 +47,22 @@ pub enum Seat {
     V2(usize),
     /// By its MPIDR and its redistributor.
     V3(u64, v3::redist::Redistributor),
+}
+
+/// A core's private interrupts that are EL2's own, by bits: those that it enables, and those of them that are as urgent as the kick.
+#[derive(Clone, Copy, Debug)]
+pub struct Own {
+    /// All.
+    pub enabled: u32,
+    /// Those with [`KICK_PRIORITY`].
+    pub urgent: u32,
+}
+
+impl Own {
+    /// Those that are urgent, by number.
+    fn urgent(self) -> impl Iterator<Item = usize> {
+        (0..32).filter(move |intid| self.urgent >> intid & 1 != 0)
+    }
 }
 
 /// An acknowledged interrupt, as the CPU interface wants to have it back: GICv2's SGIs carry their source.
@@ -108,9 +124,9 @@ macro_rules! controllers {
 controllers! {
     /// Brings the distributor to a known state: every SPI disabled, idle, with EL2's priority; forwarding on. Once.
     fn init();
-    /// Brings the calling core's part to EL2's use: its private interrupts disabled and idle but for the kick and the
-    /// maintenance interrupt, nothing masked, split priority drop and deactivation; its virtual interface as after reset.
-    fn init_core(seat: Seat, maintenance: u32);
+    /// Brings the calling core's part to EL2's use: its private interrupts disabled and idle but for EL2's own, nothing masked,
+    /// split priority drop and deactivation; its virtual interface as after reset.
+    fn init_core(seat: Seat, own: Own);
     /// Brings the calling core's virtual interface to its state after reset.
     fn reset_virtual();
     /// What the hardware has for guests.
@@ -133,7 +149,7 @@ controllers! {
     /// nothing of EL2's own comes to this core from here on.
     fn give();
     /// Takes it back into EL2's use, as [`Kind::init_core`] made it, whatever the guest left there.
-    fn take_back(seat: Seat, maintenance: u32);
+    fn take_back(seat: Seat, own: Own);
     /// Sends a direct partition's SGI to one of its cores. What was written before is visible before it arrives. `group0`:
     /// as of Group 0, where the register says that.
     fn send(seat: Seat, intid: u32, group0: bool);

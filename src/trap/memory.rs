@@ -10,8 +10,8 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use super::{Frame, inject, skip};
 use crate::core::Core;
-use crate::crash;
 use crate::gic::{Lrs, Version, version};
+use crate::{crash, watchdog};
 use partita_model::lifecycle::exits::Kind;
 
 /// A data abort: emulated where a device is, else the guest's external abort.
@@ -88,12 +88,18 @@ fn device(core: &mut Core, ipa: Ipa, access: Mmio, write: Option<u64>) -> Option
         return Some((value, Kind::Mmio));
     }
     if let Some((place, offset)) =
-        partition.ecams.iter().enumerate().find_map(|(place, ecam)| Some((place, fits(*ecam)?)))
+        partition.windows.iter().enumerate().find_map(|(place, window)| Some((place, fits(*window)?)))
     {
         let mut state = partition.lock(vcpu);
-        let value =
-            state.pci.get_mut(place).map(|host| crate::pci::access(host, offset, access.width, write));
-        return value.map(|value| (value, Kind::Mmio));
+        let bridges = state.pci.len();
+        let value = if let Some(host) = state.pci.get_mut(place) {
+            crate::pci::access(host, offset, access.width, write)
+        } else {
+            drop(state);
+            let frame = if place == bridges { watchdog::Frame::Control } else { watchdog::Frame::Refresh };
+            watchdog::access(core, frame, offset, access.width, write)
+        };
+        return Some((value, Kind::Mmio));
     }
     if let Some(offset) = partition.console.and_then(|(console, _)| fits(console)) {
         return Some((crate::console::access(core, offset, access.width, write), Kind::Mmio));

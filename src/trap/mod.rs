@@ -18,7 +18,7 @@ use tock_registers::interfaces::{Readable, Writeable};
 
 use crate::core::Core;
 use crate::gic::{DOORBELL, KICK, Lrs, Taken, controller};
-use crate::{board, console, life, smmu, traps};
+use crate::{board, console, life, smmu, traps, watchdog};
 use partita_model::lifecycle::Cause;
 use partita_model::lifecycle::exits::Kind;
 
@@ -134,7 +134,12 @@ extern "C" fn trap_irq(_frame: &mut Frame, taken: u64) {
             core.refresh();
             gic.drop_priority(taken);
             if irq == Irq::NotOurs {
+                // Last, where nobody else's interrupts come by.
+                let timer = watchdog::silence(core.partition, intid);
                 gic.deactivate(taken);
+                if timer && watchdog::look(core) {
+                    life::stop(core, Cause::Watchdog);
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ mod soak;
 mod speed;
 mod stack;
 mod supervision;
+mod watchdog;
 mod words;
 
 /// All tests: a module that is not in it has none that can run.
@@ -58,5 +59,6 @@ const TABLE: &[&[Test]] = &[
     speed::TESTS,
     stack::TESTS,
     supervision::TESTS,
+    watchdog::TESTS,
     words::TESTS,
 ];

@@ -8,6 +8,7 @@
 #![no_std]
 #![no_main]
 
+mod watched;
 mod ways;
 
 use partita_guest::mmio::{read32, read64, write32, write64};

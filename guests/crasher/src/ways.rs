@@ -6,16 +6,18 @@ use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use partita_guest::mmio::{read64, write32};
 use partita_guest::{Machine, console, cpu, gic, psci, timer};
 
+use crate::watched;
+
 /// A way to end. The first core does `first`, which does not come back; the second one, if it is started, does `second` once the
 /// first is at it.
 pub struct Way {
     /// Its name in the bootargs.
     pub name: &'static str,
-    first: fn(&'static Machine),
-    second: Option<fn()>,
+    pub first: fn(&'static Machine),
+    pub second: Option<fn()>,
 }
 
-const fn alone(name: &'static str, first: fn(&'static Machine)) -> Way {
+pub const fn alone(name: &'static str, first: fn(&'static Machine)) -> Way {
     Way { name, first, second: None }
 }
 
@@ -57,7 +59,7 @@ const FAULTS: &[Way] = &[
 pub fn nth(names: Option<&str>, life: usize) -> Option<&'static Way> {
     let Some(names) = names else { return WAYS.get(life % WAYS.len()) };
     let name = names.split(',').nth(life % names.split(',').count())?;
-    WAYS.iter().chain(FAULTS).find(|way| way.name == name)
+    WAYS.iter().chain(FAULTS).chain(watched::WAYS).find(|way| way.name == name)
 }
 
 /// The second core's part, and that the first one is about to do its own.
@@ -112,13 +114,13 @@ fn hypervisor_fails(how: u64) {
 }
 
 /// Everything masked.
-fn spin() {
+pub fn spin() {
     // SAFETY: does not come back.
     unsafe { asm!("msr daifset, #0xf", "b .", options(noreturn)) }
 }
 
 /// Nothing that the guest has could wake it.
-fn masked_sleep(_: &'static Machine) {
+pub fn masked_sleep(_: &'static Machine) {
     gic::set_mask(0);
     gic::set_signalling(false);
     // SAFETY: does not come back.
@@ -132,7 +134,7 @@ fn suspended(_: &'static Machine) {
 }
 
 /// A VBAR_EL1 that no table can map.
-fn unmappable_vectors(_: &'static Machine) {
+pub fn unmappable_vectors(_: &'static Machine) {
     // SAFETY: does not come back.
     unsafe {
         asm!("msr vbar_el1, {}", "isb", "udf #0", "b .", in(reg) 0x0008_0000_0000_0000u64, options(noreturn))
@@ -172,6 +174,7 @@ fn interrupt_storm(machine: &'static Machine) {
 /// The handler of that.
 pub fn irq() {
     if let Some(taken) = gic::acknowledge() {
+        watched::interrupt(taken.intid());
         gic::end(taken);
     }
 }

@@ -18,6 +18,7 @@ pub mod psci;
 pub mod rows;
 pub mod start;
 pub mod timer;
+pub mod watchdog;
 
 pub use machine::Machine;
 

@@ -164,6 +164,10 @@ guards! {
     AbortUndecodable = "abort-undecodable";
     /// Memory is cleared before a launch.
     MemoryClear = "memory-clear";
+    /// A partition whose watchdog expires fails.
+    WatchdogFails = "watchdog-fails";
+    /// A partition's end disarms its watchdog (it then is the next life's, which it ends).
+    WatchdogEnd = "watchdog-end";
     /// What a guest prints is cleaned of what steers a terminal.
     ConsoleClean = "console-clean";
     /// What a guest prints has its partition's name in front.

@@ -11,7 +11,7 @@ pub use lrs::Lrs;
 
 use super::{
     DOORBELL, Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY,
-    Kind, PRIORITY, Seat, Shape, Taken, dist,
+    Kind, Own, PRIORITY, Seat, Shape, Taken, dist,
 };
 use crate::sysreg::{mrs, msr};
 
@@ -89,12 +89,12 @@ impl Kind for Gicv2 {
         dist.write(dist::CTLR, ENABLE);
     }
 
-    fn init_core(&self, seat: Seat, maintenance: u32) {
+    fn init_core(&self, seat: Seat, own: Own) {
         hide_system_registers();
-        let own = claim(maintenance);
+        claim(own);
         // What firmware left in Group 0, or masked for the non-secure side, does not take these writes (4.4.1, 4.8.6): a
         // core that no kick reaches must not begin. The roll call tells which one it is.
-        if cpu().read(GICC_PMR) == 0 || dist::frame().read(ISENABLER) & own != own {
+        if cpu().read(GICC_PMR) == 0 || dist::frame().read(ISENABLER) & own.enabled != own.enabled {
             log::error!(
                 "firmware keeps this core's interrupts for the secure side; it has to put them into Group 1"
             );
@@ -145,10 +145,10 @@ impl Kind for Gicv2 {
         super::to_el2(false);
     }
 
-    fn take_back(&self, _: Seat, maintenance: u32) {
+    fn take_back(&self, _: Seat, own: Own) {
         super::to_el2(true);
         forget_priorities(cpu());
-        claim(maintenance);
+        claim(own);
         self.reset_virtual();
     }
 
@@ -182,8 +182,8 @@ impl Kind for Gicv2 {
     }
 }
 
-/// Brings the calling core's private interrupts and its CPU interface to EL2's use. What it enables.
-fn claim(maintenance: u32) -> u32 {
+/// Brings the calling core's private interrupts and its CPU interface to EL2's use.
+fn claim(own: Own) {
     let (dist, cpu) = (dist::frame(), cpu());
     quieten(dist);
     if dist.read(dist::TYPER) & TYPER_SECURITY == 0 {
@@ -192,15 +192,13 @@ fn claim(maintenance: u32) -> u32 {
     for word in 0..8 {
         dist.write(IPRIORITYR + 4 * word, u32::from_ne_bytes([PRIORITY; 4]));
     }
-    dist.write_byte(IPRIORITYR + KICK as usize, KICK_PRIORITY);
-    let own = 1 << KICK | 1 << DOORBELL | 1 << maintenance;
-    dist.write(ISENABLER, own);
+    own.urgent().for_each(|intid| dist.write_byte(IPRIORITYR + intid, KICK_PRIORITY));
+    dist.write(ISENABLER, own.enabled);
 
     cpu.write(GICC_CTLR, 0);
     cpu.write(GICC_PMR, 0xff);
     cpu.write(GICC_BPR, 0);
     cpu.write(GICC_CTLR, ENABLE | GICC_CTLR_EOIMODE);
-    own
 }
 
 /// Gives an SPI these targets, of which the first to acknowledge it has it.

@@ -5,7 +5,7 @@ pub mod redist;
 
 pub use cpu::Lrs;
 
-use super::{DOORBELL, Frame, IGROUPR, Kind, Seat, Shape, Taken, dist};
+use super::{DOORBELL, Frame, IGROUPR, Kind, Own, Seat, Shape, Taken, dist};
 
 const IROUTER: usize = 0x6000;
 /// GICD_CTLR.ARE_NS (bit 4; ARE where there is one security state).
@@ -50,9 +50,9 @@ impl Kind for Gicv3 {
         wait(dist);
     }
 
-    fn init_core(&self, seat: Seat, maintenance: u32) {
+    fn init_core(&self, seat: Seat, own: Own) {
         if let Seat::V3(_, redist) = seat {
-            redist.init(maintenance);
+            redist.init(own);
         }
         cpu::init();
     }
@@ -111,9 +111,9 @@ impl Kind for Gicv3 {
         cpu::give();
     }
 
-    fn take_back(&self, seat: Seat, maintenance: u32) {
+    fn take_back(&self, seat: Seat, own: Own) {
         cpu::take_back();
-        self.init_core(seat, maintenance);
+        self.init_core(seat, own);
     }
 
     fn send(&self, seat: Seat, intid: u32, group0: bool) {

@@ -1,8 +1,7 @@
 //! A core's redistributor: its SGIs and PPIs.
 
 use crate::gic::{
-    DOORBELL, Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK, KICK_PRIORITY,
-    PRIORITY,
+    Frame, ICACTIVER, ICENABLER, ICPENDR, IGROUPR, IPRIORITYR, ISENABLER, KICK_PRIORITY, Own, PRIORITY,
 };
 
 /// Offset of the SGI frame (IHI 0069, 12.10).
@@ -47,7 +46,7 @@ impl Redistributor {
 
     /// Brings it to a known state, on its own core: awake, everything disabled, idle and in Group 1, only EL2's own
     /// interrupts enabled.
-    pub fn init(self, maintenance: u32) {
+    pub fn init(self, own: Own) {
         self.control.write(WAKER, self.control.read(WAKER) & !WAKER_SLEEP);
         while self.control.read(WAKER) & WAKER_ASLEEP != 0 {
             core::hint::spin_loop();
@@ -60,8 +59,8 @@ impl Redistributor {
         for word in 0..8 {
             self.private.write(IPRIORITYR + 4 * word, u32::from_ne_bytes([PRIORITY; 4]));
         }
-        self.private.write_byte(IPRIORITYR + KICK as usize, KICK_PRIORITY);
-        self.private.write(ISENABLER, 1 << KICK | 1 << DOORBELL | 1 << maintenance);
+        own.urgent().for_each(|intid| self.private.write_byte(IPRIORITYR + intid, KICK_PRIORITY));
+        self.private.write(ISENABLER, own.enabled);
         self.wait();
     }
 

@@ -16,6 +16,8 @@ pub enum Scene {
     Warden(&'static str),
     /// The attacker with a device that does DMA and these rows, beside its victim; with these changes to the plan.
     Dma(&'static str, &'static [(&'static str, &'static str)]),
+    /// The crasher with a watchdog, a life for each of these ways.
+    Watchdog(&'static str),
     /// Two partitions with PCI functions each, and a function that nobody has, which firmware left running.
     Pci,
     /// tests/plans/NAME.dtso, a plan that is to be refused, with these words.
@@ -92,6 +94,10 @@ const fn attack(guard: Guard, places: &'static [(Target, &'static str)], row: &'
 
 const fn warden(guard: Guard, row: &'static str) -> Removal {
     Removal { guard, places: ALL, scene: Scene::Warden(row), sign: Sign::Row(row) }
+}
+
+const fn watchdog(guard: Guard, way: &'static str) -> Removal {
+    Removal { guard, places: ALL, scene: Scene::Watchdog("refreshed,calm,starved"), sign: Sign::Row(way) }
 }
 
 const fn plan(guard: Guard, name: &'static str, words: &'static str) -> Removal {
@@ -197,6 +203,8 @@ pub const REMOVALS: &[Removal] = &[
         scene: Scene::Pci,
         sign: Sign::Console("EL2's own tables: mapped beyond the plan"),
     },
+    watchdog(Guard::WatchdogFails, "starved"),
+    watchdog(Guard::WatchdogEnd, "calm"),
     plan(Guard::PlanCore, "cpus-taken", "belongs to partition a already"),
     plan(Guard::PlanDevice, "device-taken", "belongs to partition a already"),
     plan(Guard::PlanMemory, "memory-pinned-twice", "overlaps /partitions/a"),
@@ -268,6 +276,7 @@ impl Sign {
             Scene::Warden(rows) => ("warden", rows),
             Scene::Plan(name, _) => ("plan", name),
             Scene::Pci => ("pci", "pci"),
+            Scene::Watchdog(ways) => ("crasher", ways),
         };
         match self {
             Sign::Row(row) => format!("{guest} {row}"),

@@ -146,10 +146,12 @@ fn number(value: &Value) -> u64 {
     value.as_u64().or_else(|| hex(value.as_str()?)).expect("a number")
 }
 
-/// The plan as a file in a folder, with the target's own device, the attacker's interrupt path and its bootargs.
+/// The plan as a file in a folder, with the target's own device, the attacker's interrupt path, watchdog and bootargs.
 fn plan(on: On, path: &str, bootargs: &str, folder: &Path) -> PathBuf {
     let kernel = "kernel = \"attacker\";";
-    let interrupts = format!("{kernel} interrupt-path = \"{path}\"; stop = \"best-effort\";");
+    // A direct partition can have none.
+    let watchdog = if path == "direct" { "" } else { "watchdog;" };
+    let interrupts = format!("{kernel} interrupt-path = \"{path}\"; stop = \"best-effort\"; {watchdog}");
     let path = on.plan(PLAN);
     let mut text = std::fs::read_to_string(&path).expect("the plan");
     for (from, to) in on.changes(&path).iter().chain([&("wait=3", bootargs), &(kernel, &interrupts)]) {

@@ -86,6 +86,14 @@ const DMA: Table = Table {
 /// The first of two partitions with PCI functions.
 const PCI: Table =
     Table { name: "pci", plan: "tests/system/pci.dtso", changes: &[], held: "ok", escaped: "FAILED" };
+/// The crasher, whose lives are as many as there are ways.
+const CRASHER: Table = Table {
+    name: "crasher",
+    plan: "tests/system/watchdog.dtso",
+    changes: &[("lives=9 ways=off", "lives=3 ways=%")],
+    held: "ok",
+    escaped: "ESCAPED",
+};
 /// How long a partition takes to be off after its guest's last line.
 const END: Duration = Duration::from_secs(2);
 
@@ -97,6 +105,7 @@ impl Table {
             Scene::Warden(rows) => Some((&WARDEN, rows)),
             Scene::Dma(rows, _) => Some((&DMA, rows)),
             Scene::Pci => Some((&PCI, "")),
+            Scene::Watchdog(ways) => Some((&CRASHER, ways)),
             Scene::Plan(..) => None,
         }
     }
@@ -176,6 +185,7 @@ fn boot(on: On, cpu: &str, removal: &Removal, without: Option<Guard>) -> Trial {
         Scene::Warden(rows) => WARDEN.bundle(on, rows, &[], folder.path()),
         Scene::Dma(rows, changes) => DMA.bundle(on, rows, changes, folder.path()),
         Scene::Pci => PCI.bundle(on, "", &[], folder.path()),
+        Scene::Watchdog(ways) => CRASHER.bundle(on, ways, &[], folder.path()),
     };
     let mut machine = machine(on, cpu, &bundle, without);
     let listener = removal.sign.counts().then(|| Listener::new(folder.path()));
@@ -265,7 +275,7 @@ pub fn control(on: On, cpu: &str, removals: &[&Removal]) -> (Vec<String>, String
     }
     let apart = |removal: &&&Removal| match removal.scene {
         Scene::Dma(..) => matches!(removal.sign, Sign::Seen(..)),
-        Scene::Pci => true,
+        Scene::Pci | Scene::Watchdog(_) => true,
         _ => false,
     };
     for removal in removals.iter().filter(apart) {

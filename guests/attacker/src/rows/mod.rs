@@ -22,6 +22,7 @@ mod sweep;
 mod sysregs;
 mod timers;
 mod walks;
+mod watchdog;
 
 use crate::table::Surface;
 
@@ -47,6 +48,7 @@ pub const SURFACES: &[Surface] = &[
     Surface { name: "storms", rows: storms::ROWS },
     Surface { name: "storms", rows: maintenance::ROWS },
     Surface { name: "console", rows: console::ROWS },
+    Surface { name: "watchdog", rows: watchdog::ROWS },
     Surface { name: "dma", rows: dma::ROWS },
     Surface { name: "endless", rows: endless::ROWS },
 ];
