@@ -40,7 +40,30 @@ fn failed(outcome: &Outcome, lives: impl IntoIterator<Item = usize>) {
     outcome.check(told == restarts, "it failed in these lives and by its watchdog");
 }
 
+/// Linux's own driver, and a program that pings and then hangs: twice, as its restart-limit allows.
+fn linux_starves(on: On) {
+    let cpu: &[&str] = if on.target() == Target::Raspi4b { &[] } else { &["--cpu", "cortex-a72"] };
+    let outcome = Machine::run(on, "tests/system/watchdog-linux.dtso").args(cpu).limit(500).to_end();
+    let lines = outcome.lines("linux");
+    let twice = |wanted: &str| lines.iter().filter(|line| **line == wanted).count() == 2;
+    outcome.check(twice("watchdog=SBSA Generic Watchdog"), "its driver has found it, in both lives");
+    outcome.check(twice("pinged for 10 s, and has 4 s"), "it lives while it is pinged");
+    outcome.check(!lines.contains(&"starved for a minute"), "it does not live on after that");
+    let told = [
+        "linux: failed: watchdog; starts again, restart 1",
+        "linux: failed: watchdog; stays off: restarted too often (restart-limit)",
+    ];
+    outcome
+        .check(told.iter().all(|line| outcome.lines("partita").contains(line)), "it failed by its watchdog");
+    outcome.check(outcome.summary("linux").starts_with("state=failed cause=watchdog "), "and stayed off");
+    outcome.check(outcome.status == Some(3), "exit status 3");
+}
+
 system_tests! {
+    fn of_linux(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        linux_starves(on);
+    }
+
     /// What is refreshed lives, and its next life has nothing of it.
     fn refreshed(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
         let outcome = lives(on, &["refreshed", "calm"]);

@@ -15,17 +15,29 @@ pub use error::KitError;
 pub use firmware::firmware;
 
 /// The names that [`ensure`] knows, as a plan's `kernel` and `initrd` give them.
-pub const NAMES: [&str; 7] =
-    ["vmlinuz", INITRAMFS, WITH_MODULES[0].0, WITH_MODULES[1].0, "u-boot.bin", GENERAL[0], GENERAL[1]];
+pub const NAMES: [&str; 8] = [
+    "vmlinuz",
+    INITRAMFS,
+    WITH_MODULES[0].0,
+    WITH_MODULES[1].0,
+    WITH_MODULES[2].0,
+    "u-boot.bin",
+    GENERAL[0],
+    GENERAL[1],
+];
 
 const INITRAMFS: &str = "initramfs.cpio.gz";
 /// The same with some of the general kernel's modules, each from a folder, whose files are in the order in which they can
-/// be loaded: those for cards that it may have to mount, and those for virtio functions.
-const WITH_MODULES: [(&str, &str); 2] =
-    [("initramfs-arm64.cpio.gz", "modules-arm64"), ("initramfs-virtio.cpio.gz", "modules-virtio")];
+/// be loaded: those for cards that it may have to mount, those for virtio functions, and a watchdog's.
+const WITH_MODULES: [(&str, &str); 3] = [
+    ("initramfs-arm64.cpio.gz", "modules-arm64"),
+    ("initramfs-virtio.cpio.gz", "modules-virtio"),
+    ("initramfs-watchdog.cpio.gz", "modules-watchdog"),
+];
 const BUSYBOX: &str = "busybox";
 /// What comes from the general kernel's package, which is large: all of it is fetched when one is missing.
-const GENERAL: [&str; 4] = ["vmlinuz-arm64", "bcm2711-rpi-4-b.dtb", WITH_MODULES[0].1, WITH_MODULES[1].1];
+const GENERAL: [&str; 5] =
+    ["vmlinuz-arm64", "bcm2711-rpi-4-b.dtb", WITH_MODULES[0].1, WITH_MODULES[1].1, WITH_MODULES[2].1];
 
 /// The folder of modules that an initramfs has.
 fn modules_of(name: &str) -> Option<&'static str> {
