@@ -120,10 +120,36 @@ pub(super) fn console(
     Ok(Console::Shared { base: Ipa(base), intid })
 }
 
-/// Where the search for room for a supervisor's device begins: behind the console's usual place. It goes on in steps of the largest
-/// granule that a guest's kernel may have, so that its page has no other device in it.
+/// From where on room is looked for: for a supervisor's device behind the console's usual place, for a watchdog's frames above where
+/// QEMU virt has what payloads poke at without a tree.
 const SUPERVISOR_BASE: u64 = 0x0910_0000;
-const SUPERVISOR_STEP: u64 = 0x1_0000;
+const WATCHDOG_BASE: u64 = 0x0911_0000;
+/// In such steps, and as much for each frame of a watchdog: a guest's largest page, so that no other device is in one with it.
+const STEP: u64 = 0x1_0000;
+
+/// What a partition has among its addresses, but for what is placed where there is room.
+fn taken(board: &Board, spec: &Spec, given: &Given, console: &Console) -> Vec<IpaSpan> {
+    let fixed = fixed(board, given).into_iter().map(|(span, _)| span);
+    let console = match console {
+        Console::Shared { base, .. } => Some(Span { base: *base, size: PAGE }),
+        _ => None,
+    };
+    fixed.chain(spec.memory.iter().map(|entry| entry.ipa)).chain(console).collect()
+}
+
+/// The first place above this one, in steps of [`STEP`], where nothing lies; or, if there is none, the first from the start.
+fn free(wanted: IpaSpan, taken: &[IpaSpan]) -> Option<IpaSpan> {
+    [wanted, Span { base: Ipa(0), ..wanted }].into_iter().find_map(|mut place| {
+        // Each round steps over one of them, or is the last.
+        for _ in 0..=taken.len() {
+            let Some(other) = taken.iter().find(|other| other.overlaps(&place)) else {
+                return (place.end().0 <= super::spec::TOP).then_some(place);
+            };
+            place.base = Ipa(other.end().0.checked_next_multiple_of(STEP)?);
+        }
+        None
+    })
+}
 
 /// The device of a partition that manages others, which overlaps nothing: the first place that is free.
 pub(super) fn supervisor(
@@ -134,11 +160,6 @@ pub(super) fn supervisor(
     console: &Console,
 ) -> Result<Option<Supervisor>, PlanError> {
     let Some(spec) = specs.get(number).filter(|spec| !spec.manages.is_empty()) else { return Ok(None) };
-    let mut taken: Vec<IpaSpan> = fixed(board, given).into_iter().map(|(span, _)| span).collect();
-    taken.extend(spec.memory.iter().map(|entry| entry.ipa));
-    if let Console::Shared { base, .. } = console {
-        taken.push(Span { base: *base, size: PAGE });
-    }
     let mut managed = Vec::new();
     let mut size = REGISTERS;
     for name in &spec.manages {
@@ -150,29 +171,14 @@ pub(super) fn supervisor(
         managed.push(Managed { partition, rank: rank as u8, area: Span { base: Ipa(size), size: area } });
         size += area;
     }
-    let mut base = SUPERVISOR_BASE;
-    let place = loop {
-        let place = Span::new(Ipa(base), size).filter(|place| place.end().0 <= super::spec::TOP);
-        let place = place.ok_or_else(|| {
-            spec.error(
-                "manages",
-                ErrorKind::Needs("room for its device among the partition's addresses; move its memory"),
-            )
-        })?;
-        // Each of them is passed at most once.
-        match taken.iter().find(|span| span.overlaps(&place)) {
-            Some(span) => base = span.end().0.next_multiple_of(SUPERVISOR_STEP),
-            None => break place,
-        }
-    };
+    let wanted = Span { base: Ipa(SUPERVISOR_BASE), size };
+    let place = free(wanted, &taken(board, spec, given, console)).ok_or_else(|| {
+        let needs = "room for its device among the partition's addresses; move its memory";
+        spec.error("manages", ErrorKind::Needs(needs))
+    })?;
     managed.iter_mut().for_each(|managed| managed.area.base.0 += place.base.0);
     Ok(Some(Supervisor { registers: Span { base: place.base, size: REGISTERS }, managed }))
 }
-
-/// From where on a watchdog's frames are looked for: above where QEMU virt has what payloads poke at without a tree.
-const WATCHDOG_BASE: u64 = 0x0911_0000;
-/// Each frame has as much as a guest's largest page, so that no other device is in one with it.
-const FRAME: u64 = 0x1_0000;
 
 /// The partition's watchdog, if it asks for one, where it meets nothing, with an interrupt that nothing else in the partition has.
 pub(super) fn watchdog(
@@ -185,42 +191,26 @@ pub(super) fn watchdog(
     if !spec.watchdog {
         return Ok(None);
     }
-    let mut taken: Vec<IpaSpan> = fixed(board, given).into_iter().map(|(span, _)| span).collect();
-    taken.extend(spec.memory.iter().map(|entry| entry.ipa));
+    let mut taken = taken(board, spec, given, console);
     taken.extend(supervisor.map(Supervisor::span));
-    let mut shared = None;
-    if let Console::Shared { base, intid } = console {
-        taken.push(Span { base: *base, size: PAGE });
-        shared = Some(*intid);
-    }
+    let shared = match console {
+        Console::Shared { intid, .. } => Some(*intid),
+        _ => None,
+    };
     let needs = |what| spec.error("watchdog", ErrorKind::Needs(what));
     let [.., guests, virtuals, own] = board.timer_ppis;
     if own == guests || own == virtuals {
         return Err(needs("a board on which EL2's timer has an interrupt of its own"));
     }
-    let frames = Span { base: Ipa(WATCHDOG_BASE), size: 2 * FRAME };
-    let Some(Ipa(control)) = free(frames, &taken) else {
+    let frames = Span { base: Ipa(WATCHDOG_BASE), size: 2 * STEP };
+    let Some(IpaSpan { base: control, .. }) = free(frames, &taken) else {
         return Err(needs("128 KiB of the guest's addresses in which the partition has nothing"));
     };
     let is_free = |intid: &u32| shared != Some(*intid) && !given.spis.iter().any(|spi| spi.intid == *intid);
     let Some(intid) = (32..=LAST_SPI.saturating_add(32)).find(is_free) else {
         return Err(needs("an SPI that nothing in the partition has"));
     };
-    Ok(Some(Watchdog { control: Ipa(control), refresh: Ipa(control.saturating_add(FRAME)), intid }))
-}
-
-/// The first place above this one, in steps of [`FRAME`], where nothing lies; or, if there is none, the first from the start.
-fn free(wanted: IpaSpan, taken: &[IpaSpan]) -> Option<Ipa> {
-    [wanted, Span { base: Ipa(0), ..wanted }].into_iter().find_map(|mut place| {
-        // Each round steps over one of them, or is the last.
-        for _ in 0..=taken.len() {
-            let Some(other) = taken.iter().find(|other| other.overlaps(&place)) else {
-                return (place.end().0 <= super::spec::TOP).then_some(place.base);
-            };
-            place.base = Ipa(other.end().0.checked_next_multiple_of(FRAME)?);
-        }
-        None
-    })
+    Ok(Some(Watchdog { control, refresh: Ipa(control.0.saturating_add(STEP)), intid }))
 }
 
 /// RAM meets neither other RAM nor what is at the board's own addresses.

@@ -60,6 +60,13 @@ fn given(plan: &Plan, partition: &Partition) -> Given {
         spans.push(span(base.0, 0x1000));
         intids.push(intid);
     }
+    if let Some(watchdog) = partition.watchdog {
+        spans.extend(watchdog.frames().map(|frame| span(frame.base.0, frame.size)));
+        intids.push(watchdog.intid);
+    }
+    if let Some(supervisor) = &partition.supervisor {
+        spans.push(span(supervisor.span().base.0, supervisor.span().size));
+    }
     match &plan.board.gic {
         Gic::V2 { dist, cpu, .. } => spans.extend([span(dist.base.0, 0x1000), span(cpu.base.0, 0x2000)]),
         Gic::V3 { dist, redists, .. } => {

@@ -30,11 +30,16 @@ thread_local!(static TABLES: RefCell<Memory> = RefCell::default());
 /// Cores with this many physical address bits.
 const PA_BITS: u32 = 44;
 
+/// Where areas are taken to be.
+const AREAS: u64 = 1 << 43;
+
 /// Every leaf lies in a mapping of the partition and leads where that does, none is left out, and beyond the edges
 /// nothing is mapped.
 pub fn check(plan: &Plan, number: usize) {
     let partition = &plan.partitions[number];
-    let mappings = partition.mappings(&plan.board.gic);
+    let mut mappings = partition.mappings(&plan.board.gic);
+    // Areas of those that it manages, each somewhere where nothing else is.
+    mappings.extend(partition.shown(|number| Pa(AREAS + ((number as u64) << 24))));
     let foreign = foreign(plan, number);
     for mapping in &mappings {
         let span = mapping.physical();
