@@ -82,7 +82,9 @@ fn refuse(partition: &Partition, refusal: Refusal) -> i8 {
     refusal.code()
 }
 
-/// A guest's load or store in the page of registers.
+/// A guest's load or store in the page of registers. Apart, as the next one: other exits pay nothing for it.
+#[cold]
+#[inline(never)]
 pub fn access(partition: &Partition, offset: u64, width: u8, write: Option<u64>) -> u64 {
     let Some(device) = &partition.supervisor else { return 0 };
     match supervision::access(offset, width, write, managed(partition)) {
@@ -119,6 +121,8 @@ fn note(device: &Supervisor, command: Command, code: i8) {
 }
 
 /// Answers a hypercall.
+#[cold]
+#[inline(never)]
 pub fn call(core: &mut Core, frame: &mut Frame) {
     let partition = core.partition;
     let function = frame.x[0] as u32;

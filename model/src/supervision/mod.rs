@@ -109,10 +109,15 @@ pub enum Call {
 }
 
 impl Call {
+    /// The first function,
+    pub const FIRST: u32 = call::COUNT;
+    /// and the last.
+    pub const LAST: u32 = call::COUNT + call::CALLS - 1;
+
     /// Whether a function is one of these.
     #[must_use]
     pub const fn owns(function: u32) -> bool {
-        function >= call::COUNT && function - call::COUNT < call::CALLS
+        matches!(function, Self::FIRST..=Self::LAST)
     }
 
     /// What a call asks for, of a partition that manages so many.
