@@ -20,6 +20,9 @@ const ENABLE: u64 = 1 << 0;
 
 /// A guest's access to one of the frames: what it reads.
 pub fn access(core: &mut Core, frame: Frame, offset: u64, width: u8, write: Option<u64>) -> u64 {
+    if write.is_some() && frame.is_refreshed_by(offset, width) {
+        core.partition.status.beat(core.vcpu);
+    }
     let mut state = core.partition.lock(core.vcpu);
     let value = state.watchdog.access(core.vcpu, frame, offset, width, write, clock::now());
     if perform(core, state) {

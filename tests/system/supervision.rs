@@ -35,6 +35,11 @@ system_tests! {
         supervised(on, &[("start = \"manual\";", direct), ("role=warden", "role=warden direct=yes")]);
     }
 
+    /// Signs of life that a guest gives without knowing of it.
+    fn watched_by_its_watchdog(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        supervised(on, &[("start = \"manual\";", "start = \"manual\"; watchdog;")]);
+    }
+
     fn each_other(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
         let outcome = Machine::run(on, "tests/system/supervision-mutual.dtso").args(cpu(on)).limit(120).to_end();
         outcome.check(outcome.lines("first").contains(&"first: true true true"), "the first's part");

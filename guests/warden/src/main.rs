@@ -17,6 +17,7 @@ use core::mem::offset_of;
 
 use partita_abi::supervision::{Cpu, Header, call, code, state};
 use partita_guest::rows::{End, Env, why};
+use partita_guest::watchdog::Watchdog;
 use partita_guest::{Machine, args, cpu, println, psci, timer};
 
 use device::{Device, within_time};
@@ -87,8 +88,10 @@ fn idle(machine: &'static Machine) {
         Some((function, index)) => println!("idle: {function:#x} of {index:#x} is answered"),
         None => println!("idle: refused"),
     }
+    // With a watchdog its refreshes are the signs of life.
+    let watchdog = Watchdog::find(machine);
     loop {
-        beat();
+        watchdog.map_or_else(beat, Watchdog::refresh);
         timer::spin(timer::frequency() / 1000);
     }
 }

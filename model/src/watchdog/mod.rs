@@ -20,6 +20,14 @@ pub enum Frame {
     Refresh,
 }
 
+impl Frame {
+    /// Whether a store there is a refresh by its register: a sign of life of the guest's.
+    #[must_use]
+    pub fn is_refreshed_by(self, offset: u64, width: u8) -> bool {
+        self == Self::Refresh && offset == reg::WRR && width == 4
+    }
+}
+
 /// Register offsets.
 mod reg {
     /// Control frame: control and status,
