@@ -77,7 +77,9 @@ impl Machine {
     }
 
     fn target(&self) {
-        fs::create_dir_all(self.path("sysroot/lib/rustlib/aarch64-unknown-none-softfloat/lib")).unwrap();
+        for target in ["aarch64-unknown-none-softfloat", "aarch64-unknown-linux-musl"] {
+            fs::create_dir_all(self.path("sysroot/lib/rustlib").join(target).join("lib")).unwrap();
+        }
     }
 
     /// The distribution's Rust in a folder of its own on the path, with core's source.
@@ -135,16 +137,16 @@ fn rustup_is_taken_where_it_is_ready_and_a_second_run_is_silent() {
 #[test]
 fn rustup_fetches_the_target_where_it_can() {
     let machine = Machine::new();
-    machine.rustup("mkdir -p $T/sysroot/lib/rustlib/aarch64-unknown-none-softfloat/lib");
+    machine.rustup("mkdir -p $T/sysroot/lib/rustlib/aarch64-unknown-{none-softfloat,linux-musl}/lib");
     machine.distro("1.96.0");
     let output = machine.setup(&[("PARTITA_TOOLCHAIN", "rustup")]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(machine.choice().starts_with("kind=rustup\n"), "{}", machine.choice());
-    assert!(
-        machine.read("log").contains("--target aarch64-unknown-none-softfloat"),
-        "{}",
-        machine.read("log")
-    );
+    for target in ["aarch64-unknown-none-softfloat", "aarch64-unknown-linux-musl"] {
+        let log = machine.read("log");
+        assert!(log.contains(&format!("--target {target}")), "{log}");
+    }
+    assert!(machine.choice().contains("linux_std=yes\n"), "{}", machine.choice());
 }
 
 #[test]
@@ -156,6 +158,8 @@ fn the_distributions_rust_serves_where_rustup_cannot_download() {
     assert!(output.status.success(), "{}", said(&output));
     assert!(machine.choice().starts_with("kind=distro\n"), "{}", machine.choice());
     assert!(machine.choice().contains("build_std=yes\n"), "{}", machine.choice());
+    // It has nothing for Linux on arm64, so there is no partitactl, and scripts/cargo says why.
+    assert!(machine.choice().contains("linux_std=no\n"), "{}", machine.choice());
     // Core's source is not needed where its object files are there.
     fs::create_dir_all(machine.path("distro/lib/rustlib/aarch64-unknown-none-softfloat/lib")).unwrap();
     machine.setup(&[]);
