@@ -67,7 +67,21 @@ impl HostFiles {
         let (root, cache) = (project::root(), project::cache());
         let progress = |doing: &str| shown.say(doing);
         let offline = self.ui.offline();
-        kit::ensure(name, kit::Options { root: &root, cache: &cache, offline, progress: &progress })
+        let partitactl = self.partitactl(name);
+        let partitactl = partitactl.as_deref();
+        kit::ensure(
+            name,
+            kit::Options { root: &root, cache: &cache, offline, partitactl, progress: &progress },
+        )
+    }
+
+    /// `partitactl`, for an image that has it. One without it is good, too, where no compiler can make it.
+    fn partitactl(&self, name: &str) -> Option<PathBuf> {
+        if !kit::is_initramfs(name) {
+            return None;
+        }
+        let built = bare::partitactl(self.age, self.ui);
+        built.map_err(|error| self.ui.note(&format!("{name} goes without partitactl: {error}"))).ok()
     }
 
     fn open(&self, path: &Path) -> Option<Box<[u8]>> {

@@ -86,7 +86,13 @@ impl Machine {
         let shown = ui.progress(format!("looking for {name}"));
         let (root, cache) = (project::root(), project::cache());
         let progress = |doing: &str| shown.say(doing);
-        let options = kit::Options { root: &root, cache: &cache, offline: ui.offline(), progress: &progress };
+        let options = kit::Options {
+            root: &root,
+            cache: &cache,
+            offline: ui.offline(),
+            partitactl: None,
+            progress: &progress,
+        };
         kit::ensure(name, options)
             .map_err(|error| Failure::input(format!("{}: {error}", args_file(&self.folder).display())))
     }

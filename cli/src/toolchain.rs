@@ -1,4 +1,4 @@
-//! Building the bare-metal packages (the hypervisor, Partita's own guests) with the toolchain that set-up chose.
+//! Building what runs on the board (the hypervisor, Partita's own guests, `partitactl` for Linux) with the toolchain that set-up chose.
 //! scripts/cargo knows which one that is; cargo's own messages go to standard error as they come.
 
 use std::fmt;
@@ -10,6 +10,9 @@ use serde_json::Value;
 
 /// The target of everything that runs at EL2 or in a unikernel: no floating point, as that belongs to the guests.
 pub const TARGET: &str = "aarch64-unknown-none-softfloat";
+
+/// The target of what is for Linux in a partition: one static program, whatever that Linux has.
+pub const LINUX: &str = "aarch64-unknown-linux-musl";
 
 /// Why a package was not built.
 #[derive(Debug)]
@@ -46,18 +49,15 @@ impl fmt::Display for BuildError {
 
 impl std::error::Error for BuildError {}
 
-/// Builds a package of the workspace at `root` for bare metal and returns its ELF file.
+/// Builds a package of the workspace at `root` for a target, in one of cargo's profiles, and returns its ELF file.
 ///
 /// # Errors
 /// When cargo cannot be started or fails, or when the package is not a program.
-pub fn build_bare(root: &Path, package: &str, release: bool) -> Result<PathBuf, BuildError> {
+pub fn build(root: &Path, package: &str, target: &str, profile: &str) -> Result<PathBuf, BuildError> {
     let script = root.join("scripts/cargo");
     let mut command = Command::new(&script);
-    command.args(["build", "--quiet", "--package", package, "--target", TARGET]);
+    command.args(["build", "--quiet", "--package", package, "--target", target, "--profile", profile]);
     command.arg("--message-format=json-render-diagnostics");
-    if release {
-        command.arg("--release");
-    }
     let output = command
         .current_dir(root)
         .stdin(Stdio::null())
@@ -96,7 +96,7 @@ not json
 
     #[test]
     fn a_wrong_root_is_named() {
-        let error = build_bare(Path::new("/nowhere"), "partita", true).unwrap_err();
+        let error = build(Path::new("/nowhere"), "partita", TARGET, "release").unwrap_err();
         assert!(error.to_string().contains("PARTITA_ROOT"), "{error}");
     }
 }

@@ -54,8 +54,18 @@ pub fn partita() -> &'static Path {
         ] {
             cargo(&["build", "-q", "--locked", "--release", "--target", TARGET, "-p", package]);
         }
+        if has_partitactl() {
+            let what = ["--profile", "static", "--target", "aarch64-unknown-linux-musl", "-p", "partitactl"];
+            cargo(&[&["build", "-q", "--locked"], &what[..]].concat());
+        }
         target().join("debug/partita")
     })
+}
+
+/// Whether the toolchain that set-up chose can build `partitactl` for Linux: then the kit's initramfs has it.
+pub fn has_partitactl() -> bool {
+    let choice = std::fs::read_to_string(root().join("target/partita/toolchain")).unwrap_or_default();
+    choice.lines().any(|line| line == "linux_std=yes")
 }
 
 /// The hypervisor as it was linked, with its symbols.

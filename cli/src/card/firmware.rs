@@ -74,7 +74,13 @@ fn from_packages(wanted: &[Wanted<'_>], ui: Ui) -> Result<Vec<Option<Found>>, St
     let shown = ui.progress("looking for the board's firmware");
     let (root, cache) = (project::root(), project::cache());
     let progress = |doing: &str| shown.say(doing);
-    let options = kit::Options { root: &root, cache: &cache, offline: ui.offline(), progress: &progress };
+    let options = kit::Options {
+        root: &root,
+        cache: &cache,
+        offline: ui.offline(),
+        partitactl: None,
+        progress: &progress,
+    };
     let files: Vec<_> =
         wanted.iter().map(|wanted| (&*wanted.packaged.package, &*wanted.packaged.file)).collect();
     let paths = kit::firmware(&files, options).map_err(|error| match error {

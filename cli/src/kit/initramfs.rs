@@ -1,4 +1,4 @@
-//! The kit's initramfs: busybox, /init, and the few nodes that must exist before /init mounts anything. A newc cpio
+//! The kit's initramfs: busybox, partitactl, /init, and the few nodes that must exist before /init mounts anything. A newc cpio
 //! (Documentation/driver-api/early-userspace/buffer-format.rst in Linux), compressed; the same inputs give the same bytes.
 
 use std::io::{self, Write};
@@ -7,18 +7,22 @@ use flate2::{Compression, GzBuilder};
 
 const DIRECTORY: u32 = 0o040_755;
 const PROGRAM: u32 = 0o100_755;
-const FILE: u32 = 0o100_644;
+const PLAIN: u32 = 0o100_644;
 const LINK: u32 = 0o120_777;
 const DEVICE: u32 = 0o020_600;
 
-/// The archive, compressed with gzip without time stamp. `modules` are the files of its folder of that name.
-pub fn compressed(busybox: &[u8], init: &[u8], modules: &[(String, Vec<u8>)]) -> io::Result<Vec<u8>> {
+/// A file's name and what is in it.
+type File<Name> = (Name, Vec<u8>);
+
+/// The archive, compressed with gzip without time stamp. `programs` lie in `bin`, where one is busybox; `modules` are the files of
+/// its folder of that name.
+pub fn compressed(programs: &[File<&str>], init: &[u8], modules: &[File<String>]) -> io::Result<Vec<u8>> {
     let mut gzip = GzBuilder::new().mtime(0).write(Vec::new(), Compression::default());
-    gzip.write_all(&archive(busybox, init, modules))?;
+    gzip.write_all(&archive(programs, init, modules))?;
     gzip.finish()
 }
 
-fn archive(busybox: &[u8], init: &[u8], modules: &[(String, Vec<u8>)]) -> Vec<u8> {
+fn archive(programs: &[File<&str>], init: &[u8], modules: &[File<String>]) -> Vec<u8> {
     let mut cpio = Cpio::default();
     for directory in ["bin", "dev", "etc", "mnt", "proc", "root", "sys", "tmp"] {
         cpio.entry(directory, DIRECTORY, (0, 0), &[]);
@@ -26,14 +30,16 @@ fn archive(busybox: &[u8], init: &[u8], modules: &[(String, Vec<u8>)]) -> Vec<u8
     // The kernel opens the console before /init runs (init/main.c: console_on_rootfs).
     cpio.entry("dev/console", DEVICE, (5, 1), &[]);
     cpio.entry("dev/null", DEVICE, (1, 3), &[]);
-    cpio.entry("bin/busybox", PROGRAM, (0, 0), busybox);
+    for (name, program) in programs {
+        cpio.entry(&format!("bin/{name}"), PROGRAM, (0, 0), program);
+    }
     cpio.entry("bin/sh", LINK, (0, 0), b"busybox");
     cpio.entry("init", PROGRAM, (0, 0), init);
     if !modules.is_empty() {
         cpio.entry("modules", DIRECTORY, (0, 0), &[]);
     }
     for (name, data) in modules {
-        cpio.entry(&format!("modules/{name}"), FILE, (0, 0), data);
+        cpio.entry(&format!("modules/{name}"), PLAIN, (0, 0), data);
     }
     cpio.entry("TRAILER!!!", 0, (0, 0), &[]);
     cpio.bytes
@@ -81,26 +87,37 @@ mod tests {
     #[test]
     fn an_independent_reader_finds_every_entry() {
         let modules = [("10-first.ko".to_owned(), b"ELF".to_vec())];
-        let archive = archive(b"not really busybox", b"#!/bin/sh\n", &modules);
+        let programs = [("busybox", b"not really busybox".to_vec()), ("partitactl", b"static".to_vec())];
+        let archive = archive(&programs, b"#!/bin/sh\n", &modules);
         let entries: Vec<_> = cpio_reader::iter_files(&archive).collect();
         let names: Vec<_> = entries.iter().map(|entry| entry.name()).collect();
         let directories = ["bin", "dev", "etc", "mnt", "proc", "root", "sys", "tmp"];
         assert_eq!(names[..8], directories);
-        let files =
-            ["dev/console", "dev/null", "bin/busybox", "bin/sh", "init", "modules", "modules/10-first.ko"];
+        let files = [
+            "dev/console",
+            "dev/null",
+            "bin/busybox",
+            "bin/partitactl",
+            "bin/sh",
+            "init",
+            "modules",
+            "modules/10-first.ko",
+        ];
         assert_eq!(names[8..], files);
         assert_eq!(entries[8].mode().bits(), DEVICE);
         assert_eq!(entries[10].file(), b"not really busybox");
-        assert_eq!(entries[11].file(), b"busybox");
-        assert_eq!(entries[12].file(), b"#!/bin/sh\n");
-        assert_eq!(entries[12].mode().bits(), PROGRAM);
-        assert_eq!(entries[14].file(), b"ELF");
+        assert_eq!((entries[11].file(), entries[11].mode().bits()), (&b"static"[..], PROGRAM));
+        assert_eq!(entries[12].file(), b"busybox");
+        assert_eq!(entries[13].file(), b"#!/bin/sh\n");
+        assert_eq!(entries[13].mode().bits(), PROGRAM);
+        assert_eq!(entries[15].file(), b"ELF");
     }
 
     #[test]
     fn the_same_inputs_give_the_same_bytes() {
-        let first = compressed(b"busybox", b"init", &[]).unwrap();
-        assert_eq!(first, compressed(b"busybox", b"init", &[]).unwrap());
+        let programs = [("busybox", b"busybox".to_vec())];
+        let first = compressed(&programs, b"init", &[]).unwrap();
+        assert_eq!(first, compressed(&programs, b"init", &[]).unwrap());
         // No flags and no time: Linux skips a file name in the header but nothing else (lib/decompress_inflate.c).
         assert_eq!(first[..8], [0x1f, 0x8b, 8, 0, 0, 0, 0, 0]);
     }

@@ -44,6 +44,12 @@ fn modules_of(name: &str) -> Option<&'static str> {
     WITH_MODULES.iter().find(|(initramfs, _)| *initramfs == name).map(|(_, folder)| *folder)
 }
 
+/// Whether an image is made here, for Linux to begin with.
+#[must_use]
+pub fn is_initramfs(name: &str) -> bool {
+    name == INITRAMFS || modules_of(name).is_some()
+}
+
 /// Whether a name is that of such a folder.
 fn is_modules(name: &str) -> bool {
     WITH_MODULES.iter().any(|(_, folder)| *folder == name)
@@ -58,6 +64,8 @@ pub struct Options<'a> {
     pub cache: &'a Path,
     /// Whether the network must not be asked.
     pub offline: bool,
+    /// The program of this name, for an initramfs; none where it could not be built.
+    pub partitactl: Option<&'a Path>,
     /// Is told, in a few words, what is being done when that takes a while.
     pub progress: &'a dyn Fn(&str),
 }
@@ -117,13 +125,14 @@ fn fetch_with_mates(name: &str, options: Options<'_>) -> Result<(), KitError> {
 /// What an image is made from; empty for those that are fetched and then stay.
 fn inputs(name: &str, images: &Path, options: Options<'_>) -> Vec<PathBuf> {
     let folder = modules_of(name);
-    if name != INITRAMFS && folder.is_none() {
+    if !is_initramfs(name) {
         return Vec::new();
     }
     // The tool itself is one: it decides what the archive looks like.
     let common = [images.join(BUSYBOX), init_path(options)];
     let modules = folder.map(|folder| images.join(folder));
-    common.into_iter().chain(modules).chain(std::env::current_exe().ok()).collect()
+    let programs = std::env::current_exe().ok().into_iter().chain(options.partitactl.map(Path::to_owned));
+    common.into_iter().chain(modules).chain(programs).collect()
 }
 
 /// Whether the file exists and none of its inputs is missing or newer.
@@ -155,7 +164,10 @@ fn make_initramfs(path: &Path, modules: Option<&Path>, options: Options<'_>) -> 
         }
         files.sort();
     }
-    let archive = initramfs::compressed(&busybox, &init, &files).map_err(KitError::at(&new))?;
+    let partitactl = options.partitactl.map(read).transpose()?;
+    let programs = [Some(("busybox", busybox)), partitactl.map(|bytes| ("partitactl", bytes))];
+    let programs: Vec<(&str, Vec<u8>)> = programs.into_iter().flatten().collect();
+    let archive = initramfs::compressed(&programs, &init, &files).map_err(KitError::at(&new))?;
     fs::write(&new, archive).map_err(KitError::at(&new))?;
     fs::rename(&new, path).map_err(KitError::at(path))
 }
@@ -166,7 +178,7 @@ mod tests {
 
     fn options<'a>(cache: &'a Path, progress: &'a dyn Fn(&str)) -> Options<'a> {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
-        Options { root, cache, offline: true, progress }
+        Options { root, cache, offline: true, partitactl: None, progress }
     }
 
     #[test]
@@ -201,6 +213,14 @@ mod tests {
         File::options().append(true).open(images.join(BUSYBOX)).unwrap().set_modified(later).unwrap();
         ensure(INITRAMFS, options(cache.path(), &count)).unwrap();
         assert_eq!(told.get(), 2);
-        assert_ne!(fs::read(&path).unwrap(), first);
+        let second = fs::read(&path).unwrap();
+        assert_ne!(second, first);
+
+        let partitactl = cache.path().join("partitactl");
+        fs::write(&partitactl, b"program").unwrap();
+        File::options().append(true).open(&partitactl).unwrap().set_modified(later).unwrap();
+        let with = Options { partitactl: Some(&partitactl), ..options(cache.path(), &count) };
+        ensure(INITRAMFS, with).unwrap();
+        assert_ne!(fs::read(&path).unwrap(), second);
     }
 }
