@@ -237,6 +237,9 @@ pub struct RunCommand {
     /// Keep the console's output, QEMU's command line, the plan and the image here
     #[arg(long, value_name = "D", value_hint = ValueHint::DirPath)]
     pub log_dir: Option<PathBuf>,
+    /// Do not show the partitions' states in the terminal's last line
+    #[arg(long)]
+    pub no_status: bool,
     /// Further arguments for QEMU
     #[arg(last = true, value_name = "QEMU ARGS", allow_hyphen_values = true)]
     pub qemu: Vec<String>,

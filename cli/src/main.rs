@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bar;
 mod bare;
 mod board;
 mod card;
@@ -16,6 +17,8 @@ mod failure;
 mod files;
 mod kit;
 mod layout;
+mod lines;
+mod lives;
 mod machine;
 mod project;
 mod report;

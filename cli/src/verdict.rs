@@ -6,14 +6,12 @@ use std::ops::ControlFlow;
 use partita_model::lifecycle::PARKED;
 
 use crate::failure::{Failure, Outcome};
-
-/// A longer line is nobody's summary; this bounds what a flood without line feeds can cost.
-const LONGEST_LINE: usize = 4096;
+use crate::lines::Lines;
 
 /// Reads the console as it comes.
 #[derive(Debug, Default)]
 pub struct Verdict {
-    line: Vec<u8>,
+    lines: Lines,
     said_anything: bool,
     parked: bool,
     error: Option<String>,
@@ -31,19 +29,13 @@ impl Verdict {
     /// Takes what the machine has printed. `Break`: nothing more will come, and it cannot end by itself.
     pub fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
         self.said_anything |= !bytes.is_empty();
-        for byte in bytes {
-            match byte {
-                b'\n' | b'\r' => self.end_of_line(),
-                byte if self.line.len() < LONGEST_LINE => self.line.push(*byte),
-                _ => {}
-            }
-        }
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.take(bytes, |line| self.line(line));
+        self.lines = lines;
         if self.parked { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     }
 
-    fn end_of_line(&mut self) {
-        let line = std::mem::take(&mut self.line);
-        let Ok(line) = std::str::from_utf8(&line) else { return };
+    fn line(&mut self, line: &str) {
         if let Some(summary) = line.strip_prefix("partita: summary: ") {
             self.summaries.extend(Summary::parse(summary));
         } else if let Some(error) = line.strip_prefix("partita: error: ") {
@@ -56,7 +48,8 @@ impl Verdict {
     /// The end of the run: the machine has ended with `status`, or was stopped because it is parked. `partitions` are
     /// those of the plan.
     pub fn end(mut self, partitions: &[&str], status: Option<std::process::ExitStatus>) -> Outcome<()> {
-        self.end_of_line();
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.end(|line| self.line(line));
         if let Some(error) = self.error {
             return Err(Failure::input(format!("the hypervisor refused the plan: {error}")));
         }

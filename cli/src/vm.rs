@@ -36,9 +36,17 @@ pub struct Start<'a> {
     pub ui: Ui,
 }
 
-/// Runs a machine to its end, and returns its status. Everything it prints goes to standard output and to `see`; when that
+/// Who looks on.
+pub trait Watch {
+    /// The machine has printed this. `Break`: it is to be stopped.
+    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()>;
+    /// What it has printed is on standard output by now, or it has printed nothing for a moment.
+    fn tick(&mut self);
+}
+
+/// Runs a machine to its end, and returns its status. Everything it prints goes to standard output and to `watch`; when that
 /// says `Break` the machine is stopped, and there is no status.
-pub fn run(start: Start<'_>, mut see: impl FnMut(&[u8]) -> ControlFlow<()>) -> Outcome<Option<ExitStatus>> {
+pub fn run(start: Start<'_>, watch: &mut impl Watch) -> Outcome<Option<ExitStatus>> {
     let signals = signals()?;
     let terminal = RawTerminal::enter();
     let mut command = command();
@@ -61,17 +69,18 @@ pub fn run(start: Start<'_>, mut see: impl FnMut(&[u8]) -> ControlFlow<()>) -> O
     loop {
         match output.recv_timeout(TICK) {
             Ok(bytes) => {
-                let seen = see(&bytes);
+                let seen = watch.see(&bytes);
                 if let Some(log) = &mut log {
                     log.write_all(&bytes).map_err(|error| Failure::input(format!("the log: {error}")))?;
                 }
                 // Nobody reads us any more: there is no one to run for.
                 stdout.write_all(&bytes).and_then(|()| stdout.flush()).map_err(|_| Failure::Interrupted)?;
+                watch.tick();
                 if seen.is_break() {
                     return Ok(None);
                 }
             }
-            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Timeout) => watch.tick(),
             // Its output is closed: most often it has ended, but it need not have.
             Err(RecvTimeoutError::Disconnected) => match machine.child.try_wait() {
                 Ok(Some(status)) => {

@@ -2,11 +2,13 @@
 
 use std::fs::{self, File};
 use std::io::{self, IsTerminal};
+use std::ops::ControlFlow;
 use std::path::Path;
 
 use super::build::{BUNDLE, IMAGE};
 use super::{folder, write};
 use crate::args::RunCommand;
+use crate::bar::Bar;
 use crate::bare;
 use crate::failure::{Failure, Outcome};
 use crate::machine::{Options, QEMU};
@@ -14,7 +16,7 @@ use crate::report;
 use crate::session::Session;
 use crate::ui::Ui;
 use crate::verdict::Verdict;
-use crate::vm::{self, Start};
+use crate::vm::{self, Start, Watch};
 
 /// The console on our standard streams. Ctrl-C must reach the guest, so QEMU may not take it for a signal.
 const CONSOLE: [&str; 2] = ["-chardev", "stdio,id=console,signal=off"];
@@ -56,12 +58,40 @@ pub fn run(args: &RunCommand, ui: Ui) -> Outcome<()> {
     if io::stdin().is_terminal() && io::stdout().is_terminal() {
         ui.note("Ctrl-] then ? tells the console's keys; Ctrl-A x stops the machine");
     }
-    let mut verdict = Verdict::default();
-    let status = vm::run(Start { args: &qemu, timeout: args.timeout, log, ui }, |bytes| verdict.see(bytes))?;
     let names: Vec<_> = session.plan.partitions.iter().map(|partition| partition.name.as_str()).collect();
+    // A partition that owns the board's UART may do anything to the terminal, and the hypervisor says nothing on it.
+    let wanted = !args.no_status && session.plan.uart_owner().is_none();
+    let bar = if wanted { Bar::new(names.iter().copied(), ui) } else { None };
+    let mut watch = Watcher { verdict: Verdict::default(), bar };
+    let status = vm::run(Start { args: &qemu, timeout: args.timeout, log, ui }, &mut watch);
+    let Watcher { verdict, bar } = watch;
+    // Before anything else is said.
+    drop(bar);
+    let status = status?;
     // A partition that owns the board's UART leaves the hypervisor without a place for its summary.
     let expected: &[&str] = if session.plan.uart_owner().is_some() { &[] } else { &names };
     verdict.end(expected, status)
+}
+
+/// What looks on: for the exit status, and for the user.
+struct Watcher {
+    verdict: Verdict,
+    bar: Option<Bar>,
+}
+
+impl Watch for Watcher {
+    fn see(&mut self, bytes: &[u8]) -> ControlFlow<()> {
+        if let Some(bar) = &mut self.bar {
+            bar.see(bytes);
+        }
+        self.verdict.see(bytes)
+    }
+
+    fn tick(&mut self) {
+        if let Some(bar) = &mut self.bar {
+            bar.tick();
+        }
+    }
 }
 
 /// What a person needs who looks at the run later; the console's log is returned open.

@@ -8,7 +8,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::tcgetattr;
+use rustix::termios::{Winsize, tcgetattr, tcsetwinsize};
 
 use super::world::World;
 
@@ -180,4 +180,55 @@ fn a_terminal_s_keys_reach_the_machine_and_the_terminal_is_restored() {
         (after.local_modes, after.input_modes, after.output_modes),
         (before.local_modes, before.input_modes, before.output_modes)
     );
+}
+
+/// Runs to the end on a terminal of 10 lines, which all three streams are: what it shows, byte for byte.
+fn shown(world: &World, args: &str) -> String {
+    let pty = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a terminal");
+    grantpt(&pty).expect("a terminal");
+    unlockpt(&pty).expect("a terminal");
+    let name = ptsname(&pty, Vec::new()).expect("its name").into_string().expect("its name");
+    let open = || File::options().read(true).write(true).open(&name).expect("the terminal");
+    let size = Winsize { ws_row: 10, ws_col: 60, ws_xpixel: 0, ws_ypixel: 0 };
+    tcsetwinsize(open(), size).expect("a size");
+    let mut command = world.command(args);
+    command.env("TERM", "xterm").env_remove("NO_COLOR");
+    let mut child = command.stdin(open()).stdout(open()).stderr(open()).spawn().expect("the tool");
+    drop(command);
+    let mut screen = Vec::new();
+    let mut bytes = [0; 4096];
+    let mut terminal = File::from(pty);
+    // A terminal whose other end is closed gives an error.
+    while let Ok(count @ 1..) = terminal.read(&mut bytes) {
+        screen.extend(&bytes[..count]);
+    }
+    assert_eq!(child.wait().expect("the tool").code(), Some(0));
+    String::from_utf8(screen).expect("text")
+}
+
+/// What is drawn stands between a saved cursor and its return; the rest is the console's, whole and in order.
+#[test]
+fn the_last_line_of_a_terminal_has_the_partitions_states() {
+    let console = format!(
+        "[first] hello\npartita: second: failed: told; starts again, restart 7\n[second] x\n{FIRST}{SECOND}"
+    );
+    let world = world(&console);
+    let screen = shown(&world, RUN);
+    assert!(screen.contains("\x1b7\x1b[1;9r\x1b8"), "{screen:?}");
+    let last = "\x1b[10;1H\x1b[7mfirst: off 0s | second: off 0s, 7 restarts\x1b[m\x1b[K\x1b8";
+    assert!(screen.contains(last), "{screen:?}");
+    assert!(
+        screen.contains("\x1b7\x1b[r\x1b[10;1H\x1b[K\x1b8"),
+        "the whole terminal scrolls again: {screen:?}"
+    );
+    let mut rest = screen.split("\x1b7").next().unwrap_or_default().to_owned();
+    for piece in screen.split("\x1b7").skip(1) {
+        rest += piece.split_once("\x1b8").expect("the cursor returns").1;
+    }
+    let all = console.replace("\r\n", "\n").replace('\n', "\r\n");
+    assert!(rest.replace("\r\r\n", "\r\n").contains(&all), "{rest:?}");
+
+    for without in [format!("{RUN} --no-status"), format!("{RUN} -q")] {
+        assert!(!shown(&world, &without).contains("\x1b[1;9r"), "{without}");
+    }
 }
