@@ -20,7 +20,7 @@ pub mod speed;
 pub mod tables;
 pub mod xen;
 
-pub use build::{guest, guest_elf, image as build_image, partita, root};
+pub use build::{guest, guest_elf, has_partitactl, image as build_image, partita, root};
 pub use bundle::{bundle, compile};
 pub use console::{Console, lines_of};
 pub use debugger::Debugger;

@@ -20,6 +20,7 @@ mod image;
 mod life;
 mod live;
 mod loaders;
+mod partitactl;
 mod pci;
 mod probe;
 mod rpi4;
@@ -51,6 +52,7 @@ const TABLE: &[&[Test]] = &[
     life::TESTS,
     live::TESTS,
     loaders::TESTS,
+    partitactl::TESTS,
     pci::TESTS,
     probe::TESTS,
     rpi4::TESTS,
