@@ -34,8 +34,11 @@ impl Bar {
         if ui.quiet() || dumb || !terminal {
             return None;
         }
-        let now = Instant::now();
-        Some(Self { lives: Lives::new(names, now), size: None, drawn: now, tail: Vec::new() })
+        Some(Self::of(Lives::new(names, Instant::now())))
+    }
+
+    fn of(lives: Lives) -> Self {
+        Self { lives, size: None, drawn: Instant::now(), tail: Vec::new() }
     }
 
     /// Takes what the machine has printed.
@@ -45,24 +48,32 @@ impl Bar {
         self.tail.drain(..self.tail.len().saturating_sub(TAIL));
     }
 
-    /// Draws it, if there is something new and the console is between two letters.
+    /// Draws it, if there is something new.
     pub fn tick(&mut self) {
-        let due = self.drawn.elapsed() >= PACE || self.size.is_none();
-        if !is_between(&self.tail) || !(due || self.lives.changed()) {
-            return;
+        let size = || tcgetwinsize(io::stderr()).map(|size| (size.ws_row, size.ws_col)).unwrap_or_default();
+        if let Some(text) = self.next(Instant::now(), size) {
+            draw(&text);
         }
-        self.drawn = Instant::now();
-        let size = tcgetwinsize(io::stderr()).map(|size| (size.ws_row, size.ws_col)).unwrap_or_default();
+    }
+
+    /// What to draw now on a terminal of that size: nothing while the console is within a letter.
+    fn next(&mut self, now: Instant, size: impl FnOnce() -> (u16, u16)) -> Option<String> {
+        let due = now.saturating_duration_since(self.drawn) >= PACE || self.size.is_none();
+        if !is_between(&self.tail) || !(due || self.lives.changed()) {
+            return None;
+        }
+        self.drawn = now;
+        let size = size();
         if size.0 < LEAST.0 || size.1 < LEAST.1 {
-            return;
+            return None;
         }
         let mut text = String::new();
         if self.size != Some(size) {
             text += &region(size.0);
             self.size = Some(size);
         }
-        text += &line(size.0, &self.lives.text(self.drawn, usize::from(size.1) - 1));
-        draw(&text);
+        text += &line(size.0, &self.lives.text(now, usize::from(size.1) - 1));
+        Some(text)
     }
 }
 
@@ -127,6 +138,26 @@ mod tests {
         ] {
             assert_eq!(is_between(tail), between, "{tail:?}");
         }
+    }
+
+    #[test]
+    fn it_is_drawn_between_letters_when_something_is_new() {
+        let now = Instant::now();
+        let mut bar = Bar::of(Lives::new(["one"].into_iter(), now));
+        let mut next = |bytes: &[u8], seconds, size| {
+            bar.see(bytes);
+            let drawn = bar.next(now + Duration::from_secs(seconds), || size);
+            // There is no terminal to be tidied up in the end.
+            bar.size = bar.size.filter(|_| drawn.is_some());
+            drawn
+        };
+        assert_eq!(next(b"[one] \x1b[3", 0, (24, 80)), None, "within a sequence");
+        assert!(next(b"1mhello\r\n", 0, (24, 80)).is_some_and(|text| text.starts_with(&region(24))));
+        let again = next(b"more", 1, (24, 80)).expect("times are shown anew");
+        assert!(again.starts_with("\x1b7\x1b[24;1H\x1b[7mone: running "), "{again:?}");
+        assert!(next(b"", 2, (30, 80)).is_some_and(|text| text.starts_with(&region(30))), "another size");
+        assert_eq!(next(b"", 2, (30, 80)), None, "nothing is new");
+        assert_eq!(next(b"", 9, (2, 80)), None, "there is no place");
     }
 
     #[test]

@@ -152,6 +152,12 @@ fn supervised(on: On, changes: &[(&str, &str)]) {
     let top = shell.expect(0, "partitactl top -n 1 -d 1 | cat");
     assert!(top.contains("2 partitions, 2 running") && top.contains("\nmetronome  running"), "{top}");
 
+    // RAM, and what a driver has claimed, is refused to root, too: the kernel is as strict as Debian's are.
+    for taken in ["0x40000000", "0x9000000"] {
+        let refused = shell.expect(1, &format!("devmem {taken}"));
+        assert!(refused.contains("Operation not permitted"), "{refused}");
+    }
+
     // Nobody else may look.
     shell.expect(0, "echo u::9:9::/:/bin/sh > /etc/passwd");
     let denied = shell.expect(1, "su u -c 'partitactl list'");
