@@ -81,8 +81,8 @@ pub struct Siege {
     pub wrong: Vec<String>,
     /// The console.
     pub log: String,
-    /// Why rows are left out that are about what the target has not.
-    other_controller: &'static str,
+    /// Why rows are left out that are about what the target, or the attacker, has not.
+    absent: Vec<&'static str>,
 }
 
 /// Why a row may be left out on a core, and which: those of cortex-a72 have neither atomics, nor keys, nor SVE.
@@ -102,7 +102,7 @@ impl Siege {
             match fate {
                 Fate::Held => {}
                 Fate::Escaped(why) => all.push(format!("{name} escaped: {why}")),
-                Fate::Skipped(why) if *why == self.other_controller => {}
+                Fate::Skipped(why) if self.absent.contains(&why.as_str()) => {}
                 Fate::Skipped(why) if why == LACKS && LACKING.contains(&name.as_str()) => {}
                 Fate::Skipped(why) => all.push(format!("{name} was left out: {why}")),
             }
@@ -275,17 +275,13 @@ pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
     if counted && suffered.len() != rows.len() {
         wrong.push(format!("{} rows, but {} marks of them", rows.len(), suffered.len()));
     }
-    let other_controller = if on.target() == Target::VirtGicv3 { "about GICv2" } else { "about GICv3" };
-    rows.iter_mut().zip(suffered).for_each(|(row, suffered)| row.suffered = suffered);
-    Siege {
-        rows,
-        calm,
-        lateness: lateness(&outcome.log),
-        exceptions,
-        wrong,
-        log: outcome.log,
-        other_controller,
+    let mut absent = vec![if on.target() == Target::VirtGicv3 { "about GICv2" } else { "about GICv3" }];
+    if path == "direct" {
+        // It can have none (docs/overlay.md).
+        absent.push("no watchdog");
     }
+    rows.iter_mut().zip(suffered).for_each(|(row, suffered)| row.suffered = suffered);
+    Siege { rows, calm, lateness: lateness(&outcome.log), exceptions, wrong, log: outcome.log, absent }
 }
 
 /// Pages that did not change in the calm, and are other ones each time that they are looked at afterwards.
