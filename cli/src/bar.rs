@@ -58,8 +58,11 @@ impl Bar {
 
     /// What to draw now on a terminal of that size: nothing while the console is within a letter.
     fn next(&mut self, now: Instant, size: impl FnOnce() -> (u16, u16)) -> Option<String> {
+        if !is_between(&self.tail) {
+            return None;
+        }
         let due = now.saturating_duration_since(self.drawn) >= PACE || self.size.is_none();
-        if !is_between(&self.tail) || !(due || self.lives.changed()) {
+        if !self.lives.changed() && !due {
             return None;
         }
         self.drawn = now;
