@@ -4,7 +4,8 @@
 use tempfile::TempDir;
 
 use crate::attack::qmp::Monitor;
-use crate::attack::siege::{MARGIN, Suffered, reserved, suffered};
+use crate::attack::siege::{MARGIN, reserved};
+use crate::attack::suffered::{Suffered, suffered};
 use crate::speed::Counter;
 use crate::{Machine, On, Target, build, qemu};
 

@@ -12,6 +12,7 @@ use super::console;
 use super::exceptions::{Exceptions, Listener};
 use super::qmp::Monitor;
 use super::starved::Starved;
+use super::suffered::{Suffered, suffered};
 use crate::{Machine, On, Outcome, Target, build, lines_of};
 
 /// The plan of the siege.
@@ -27,8 +28,8 @@ const LOOKS: usize = 20;
 /// Milliseconds between them, not in tune with what the victim does once a second.
 const APART: u64 = 170;
 /// The victim's core, as QEMU counts, and the attacker's first one.
-const VICTIM: usize = 0;
-const ATTACKER: usize = 1;
+pub(super) const VICTIM: usize = 0;
+pub(super) const ATTACKER: usize = 1;
 
 /// What spans of memory hold.
 type Memory = Vec<Vec<u8>>;
@@ -42,17 +43,6 @@ pub enum Fate {
     Escaped(String),
     /// The machine lacks what it is about; why.
     Skipped(String),
-}
-
-/// What the victim suffered in a span of time: instructions of EL2 on its core within one of its ticks, from timer
-/// interrupt to timer interrupt. A core is never shared, so nothing but these can make the victim late; what it asks EL2
-/// for itself, for one to print its report once a second, is among them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Suffered {
-    /// In the worst tick.
-    pub worst: u64,
-    /// In the middle one of all ticks.
-    pub middle: u64,
 }
 
 /// A row of the attack table.
@@ -370,37 +360,6 @@ fn lateness(log: &str) -> (u64, u64) {
     (worst(&log[..begin]), worst(&log[begin..]))
 }
 
-/// What the victim suffered in the calm and during each row, from the counter's log: both mark time, the victim each tick,
-/// the attacker each row.
-pub(crate) fn suffered(counts: &str) -> (Suffered, Vec<Suffered>) {
-    let (mut calm, mut rows): (Vec<u64>, Vec<Vec<u64>>) = (Vec::new(), Vec::new());
-    // Rows that overlap the tick that is going on, and the count at its begin.
-    let (mut since, mut begin) = (0, None);
-    for line in counts.lines().filter_map(|line| line.strip_prefix("mark ")) {
-        let Some((core, counts)) = line.split_once(": ") else { continue };
-        let count = counts.split(' ').nth(VICTIM).and_then(|pair| pair.split_once('/')?.0.parse().ok());
-        let Some(el2): Option<u64> = count else { continue };
-        if core == ATTACKER.to_string() {
-            rows.push(Vec::new());
-        } else if core == VICTIM.to_string() {
-            if let Some(before) = begin.replace(el2) {
-                match rows.get_mut(since..) {
-                    Some([]) | None => calm.push(el2 - before),
-                    Some(rows) => rows.iter_mut().for_each(|row| row.push(el2 - before)),
-                }
-            }
-            since = rows.len().saturating_sub(1);
-        }
-    }
-    (summed_up(calm), rows.into_iter().map(summed_up).collect())
-}
-
-fn summed_up(mut ticks: Vec<u64>) -> Suffered {
-    ticks.sort_unstable();
-    let middle = ticks.get(ticks.len() / 2).copied().unwrap_or(0);
-    Suffered { worst: ticks.last().copied().unwrap_or(0), middle }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -414,16 +373,6 @@ mod tests {
         assert_eq!(fates[1], ("a/b".to_owned(), Fate::Skipped("about GICv2".to_owned())));
         assert_eq!(fates[2], ("a/c".to_owned(), Fate::Escaped("why: so".to_owned())));
         assert_eq!(fates.len(), 3);
-    }
-
-    #[test]
-    fn ticks_belong_to_the_rows_they_overlap() {
-        let counts = "mark 0: 10/100 0/0\nmark 0: 15/300 0/0\nmark 1: 16/310 0/0\nmark 0: 40/320 0/0\n\
-            mark 1: 41/330 0/0\nmark 1: 42/331 0/0\nmark 0: 50/340 0/0\nend 0: 60/400 0/0\n";
-        let (calm, rows) = suffered(counts);
-        let one = |worst, middle| Suffered { worst, middle };
-        assert_eq!(calm, one(5, 5));
-        assert_eq!(rows, [one(25, 25), one(10, 10), one(10, 10)]);
     }
 
     #[test]
