@@ -298,6 +298,10 @@ fn gicv2_needs_whole_frames() {
         ("<0x40042000 0x2000>", "<0x40042000 0x1000>"),
         ("<0x40041000 0x1000>", "<0x40041000 0x800>"),
         ("<0x40044000 0x2000>", "<0x40044800 0x2000>"),
+        // What reaches into the pages of an interface, which partitions have.
+        ("<0x40041000 0x1000>", "<0x40041000 0x1001>"),
+        ("<0x40044000 0x2000>", "<0x40043000 0x1000>"),
+        ("<0x40044000 0x2000>", "<0x40044000 0x2001>"),
         (", <0x40046000 0x2000>", ""),
     ] {
         let error = gic(from, to).unwrap_err().to_string();

@@ -64,7 +64,8 @@ pub(super) fn gic(index: &Index<'_>) -> Result<Gic, PlanError> {
             _ => Err(malformed(
                 found,
                 "reg",
-                "distributor, CPU interface, virtual interface control and virtual CPU interface, in whole pages",
+                "distributor, CPU interface, virtual interface control and virtual CPU interface, in whole pages, none of \
+                 which reaches into an interface",
             )),
         };
     }
@@ -87,7 +88,11 @@ fn has_frames(dist: &PaSpan, redists: &[PaSpan]) -> bool {
 fn is_whole(dist: &PaSpan, cpu: &PaSpan, hyp: &PaSpan, vcpu: &PaSpan) -> bool {
     let starts = [dist, cpu, hyp, vcpu].iter().all(|frame| frame.base.0.is_multiple_of(PAGE));
     let interfaces = [cpu, vcpu].iter().all(|frame| frame.size >= 2 * PAGE);
-    let apart = ![dist, cpu, hyp].iter().any(|frame| frame.overlaps(&interface_pages(vcpu)));
+    let apart = |own: &PaSpan, others: [&PaSpan; 3]| {
+        !others.iter().any(|frame| frame.overlaps(&interface_pages(own)))
+    };
+    // A direct partition has the physical one's first page.
+    let apart = apart(vcpu, [dist, cpu, hyp]) && apart(cpu, [dist, hyp, vcpu]);
     starts && interfaces && apart && [dist, hyp].iter().all(|frame| frame.size >= PAGE)
 }
 
