@@ -303,7 +303,9 @@ fn all_in_place(on: On, cpu: &str, table: &Table, removals: &[&Removal]) -> (Vec
     let done = running.watch(|log| log.contains(&table.done()));
     let Outcome { log, .. } = running.now();
     let mut wrong = if done { Vec::new() } else { vec![format!("{} did not come to its end", table.name)] };
-    let mut debugger = done.then(|| running.debugger());
+    // Only where something is looked at: other machines may be off by now.
+    let looked_at = removals.iter().any(|removal| matches!(removal.sign, Sign::Seen(..)));
+    let mut debugger = (done && looked_at).then(|| running.debugger());
     let mut gone = |removal: &&&Removal| match removal.sign {
         Sign::Row(row) => !ENDINGS.contains(&row) && !table.held(row, &log),
         Sign::Failed => el2_failed(&log),
