@@ -66,9 +66,13 @@ impl Machine {
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
-    /// rustup with the pinned toolchain, which has the target if `$T/sysroot` does; `install` is what installing does.
+    /// rustup with the pinned toolchain, which has the target if `$T/sysroot` does; `install` is what installing does, of the
+    /// toolchain or of a target.
     fn rustup(&self, install: &str) {
-        self.program("rustup", &format!("case $1 in run) echo $T/sysroot ;; toolchain) {install} ;; esac"));
+        self.program(
+            "rustup",
+            &format!("case $1 in run) echo $T/sysroot ;; toolchain | target) {install} ;; esac"),
+        );
         for name in ["rustfmt", "cargo-clippy"] {
             self.file(&format!("sysroot/bin/{name}"), "");
             fs::set_permissions(self.path("sysroot/bin").join(name), fs::Permissions::from_mode(0o755))
@@ -137,16 +141,38 @@ fn rustup_is_taken_where_it_is_ready_and_a_second_run_is_silent() {
 #[test]
 fn rustup_fetches_the_target_where_it_can() {
     let machine = Machine::new();
-    machine.rustup("mkdir -p $T/sysroot/lib/rustlib/aarch64-unknown-{none-softfloat,linux-musl}/lib");
+    machine.rustup("mkdir -p $T/sysroot/lib/rustlib/${!#}/lib");
     machine.distro("1.96.0");
     let output = machine.setup(&[("PARTITA_TOOLCHAIN", "rustup")]);
     assert!(output.status.success(), "{}", said(&output));
     assert!(machine.choice().starts_with("kind=rustup\n"), "{}", machine.choice());
-    for target in ["aarch64-unknown-none-softfloat", "aarch64-unknown-linux-musl"] {
+    for fetched in [
+        "--target aarch64-unknown-none-softfloat",
+        "target add --toolchain 1.95.0 aarch64-unknown-linux-musl",
+    ] {
         let log = machine.read("log");
-        assert!(log.contains(&format!("--target {target}")), "{log}");
+        assert!(log.contains(fetched), "{log}");
     }
     assert!(machine.choice().contains("linux_std=yes\n"), "{}", machine.choice());
+}
+
+/// What only partitactl needs cannot be fetched: set-up goes on without, says so, and does not try again.
+#[test]
+fn rustup_goes_on_without_the_target_for_linux() {
+    let machine = Machine::new();
+    machine.rustup("exit 1");
+    fs::create_dir_all(machine.path("sysroot/lib/rustlib/aarch64-unknown-none-softfloat/lib")).unwrap();
+    machine.distro("1.96.0");
+    let output = machine.setup(&[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("goes without partitactl"), "{}", said(&output));
+    assert!(machine.choice().starts_with("kind=rustup\n"), "{}", machine.choice());
+    assert!(machine.choice().contains("linux_std=no\n"), "{}", machine.choice());
+    let tries = || machine.read("log").matches("target add").count();
+    assert_eq!(tries(), 1);
+    let output = machine.setup(&[]);
+    assert!(output.status.success() && said(&output).is_empty(), "{}", said(&output));
+    assert_eq!(tries(), 1);
 }
 
 #[test]
