@@ -1,4 +1,5 @@
-//! Links the guest by the run time's layout, as a static position-independent image.
+//! The build script of the guests (`build = "../rt/link.rs"`): links one by the run time's layout, as a static position-independent
+//! image.
 
 fn main() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../rt/guest.ld");
