@@ -255,12 +255,7 @@ fn prepare_all(
     let areas = plan.partitions.iter().map(|partition| area_bytes(partition.cpus.len())).sum::<usize>();
     let consoles = console::OWN_BYTES + (plan.partitions.len() + 1) * console::SHARED_BYTES;
     let shared = Arena::fill(areas + own::SHARED_PAGES as usize * PAGE + consoles, |shared| {
-        let seats = |cpus: &[usize]| -> Vec<gic::Seat> {
-            let seat = |cpu: &usize| {
-                gic.cores[*cpu].expect("every core that the plan uses has a part of the controller")
-            };
-            cpus.iter().map(seat).collect()
-        };
+        let seats = |cpus: &[usize]| cpus.iter().map(|cpu| gic.seat(*cpu)).collect();
         // First, as they are whole pages.
         let areas: Vec<Area> =
             plan.partitions.iter().map(|p| Area::new(&p.name, p.cpus.len(), p.is_direct())).collect();

@@ -10,30 +10,33 @@ fn line() -> usize {
     4 << ((mrs!("ctr_el0") >> 16) & 0xf)
 }
 
-/// Cleans and invalidates a range to the point of coherency.
-pub fn flush(start: usize, size: usize) {
+/// Does something to each line of a range, and waits until it is done.
+#[inline(always)]
+fn each_line(start: usize, size: usize, maintain: impl Fn(usize)) {
     let line = line();
     let mut at = start & !(line - 1);
     while at < start + size {
-        // SAFETY: cleaning a mapped line writes back what is there already; the caller's range is mapped.
-        unsafe { asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags)) };
+        maintain(at);
         at += line;
     }
     // SAFETY: a barrier.
     unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
 }
 
+/// Cleans and invalidates a range to the point of coherency.
+pub fn flush(start: usize, size: usize) {
+    // SAFETY: cleaning a mapped line writes back what is there already; the caller's range is mapped.
+    each_line(start, size, |at| unsafe {
+        asm!("dc civac, {}", in(reg) at, options(nostack, preserves_flags))
+    });
+}
+
 /// Cleans a range to the point of coherency, and leaves it in the caches.
 pub fn clean(start: usize, size: usize) {
-    let line = line();
-    let mut at = start & !(line - 1);
-    while at < start + size {
-        // SAFETY: cleaning a mapped line writes back what is there already; the caller's range is mapped.
-        unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags)) };
-        at += line;
-    }
-    // SAFETY: a barrier.
-    unsafe { asm!("dsb sy", options(nostack, preserves_flags)) };
+    // SAFETY: as above; the line stays where it is.
+    each_line(start, size, |at| unsafe {
+        asm!("dc cvac, {}", in(reg) at, options(nostack, preserves_flags))
+    });
 }
 
 /// Makes new instructions visible to every core (IC IALLUIS).

@@ -117,11 +117,9 @@ pub fn init(plan: &Plan, gic: &Found) {
     };
     let mut channels: Vec<Channel> = Vec::with_capacity(plan.partitions.len() + 1);
     for (partition, status) in plan.partitions.iter().zip(status::all()) {
-        let seat =
-            gic.cores[partition.cpus[0]].expect("every core that the plan uses has a part of the controller");
         channels.push(channel(
             status.area.ring(),
-            seat,
+            gic.seat(partition.cpus[0]),
             matches!(partition.console, plan::Console::Shared { .. }),
             partition.bell,
         ));

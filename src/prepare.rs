@@ -169,10 +169,7 @@ fn gic_frames(gic: &plan::Gic, vcpus: usize) -> (IpaSpan, IpaSpan) {
 }
 
 fn vcpu(index: usize, highest: u32, machine: &Machine) -> Vcpu {
-    Vcpu {
-        seat: machine.gic.cores[index].expect("every core that the plan uses has a part of the controller"),
-        ready: (0..=highest).map(|_| AtomicU64::new(0)).collect(),
-    }
+    Vcpu { seat: machine.gic.seat(index), ready: (0..=highest).map(|_| AtomicU64::new(0)).collect() }
 }
 
 fn image(wanted: &plan::Partition, bundle: &Bundle<'static>, tree: Option<&(Vec<u8>, IpaSpan)>) -> Image {

@@ -26,6 +26,13 @@ pub struct Found {
     pub private: Vec<Option<PaSpan>>,
 }
 
+impl Found {
+    /// The seat of a core that the plan uses: every one of them has a part of the controller.
+    pub fn seat(&self, cpu: usize) -> Seat {
+        self.cores[cpu].expect("every core that the plan uses has a part of the controller")
+    }
+}
+
 /// Finds the controller and maps what the first core needs of it. Called once, before anything else here.
 pub fn find(plan: &Plan, tables: &mut Stage1) -> Result<Found, String> {
     let page = |frame: &PaSpan| Span { base: frame.base, size: PAGE as u64 };
