@@ -94,7 +94,7 @@ impl<'a> Writer<'a> {
         says("interrupt-controller") || says("interrupt-map")
     }
 
-    /// The node itself, or the one that it is a part of, if the CPU can address its registers.
+    /// The node itself, or the one that it is a part of, if the CPU can, or might, address its registers.
     fn with_registers(&self, number: usize) -> Option<usize> {
         if self.is_mapped(number) { Some(number) } else { self.part_of(number) }
     }
@@ -108,8 +108,13 @@ impl<'a> Writer<'a> {
         })
     }
 
+    /// A `reg` that cannot be understood may still name something that the CPU can address.
     fn is_mapped(&self, number: usize) -> bool {
-        matches!(self.index.registers(number), Registers::Mapped(spans) if !spans.is_empty())
+        match self.index.registers(number) {
+            Registers::Mapped(spans) => !spans.is_empty(),
+            Registers::OffBus => false,
+            Registers::Bad => true,
+        }
     }
 
     /// The nodes directly below one.
