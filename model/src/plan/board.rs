@@ -8,8 +8,8 @@ use alloc::vec::Vec;
 use crate::dt::Tree;
 
 use super::{
-    Board, Conduit, Cpu, CpuEnable, ErrorKind, PlanError, PowerController, Reserved, Uart, UartKind, gic,
-    power, ram, smmu,
+    Board, Conduit, Cpu, CpuEnable, ErrorKind, Gic, PlanError, PowerController, Reserved, Uart, UartKind,
+    gic, power, ram, smmu,
 };
 use crate::addr::{PAGE, Pa, PaSpan};
 use crate::dt::{Index, Registers, cells, compatible, number, okay, text, value};
@@ -85,7 +85,7 @@ impl Board {
         let cpus = cpus(index, psci == Some(Conduit::Smc))?;
         let occupied: Vec<Reserved> =
             occupied.iter().cloned().chain(cpus.iter().filter_map(mailbox)).collect();
-        Ok(Self {
+        let board = Self {
             cpus,
             ram: ram::ram(index, given_ram)?,
             reserved: ram::reserved(tree, index, &occupied)?,
@@ -96,7 +96,25 @@ impl Board {
             power: power::controller(index),
             timer_ppis: timer(index)?,
             smmus: smmu::smmus(index)?,
-        })
+        };
+        let met = board.driven().find(|(_, span)| board.ram.iter().any(|ram| ram.overlaps(span)));
+        let want = || ErrorKind::BadBoardProperty("registers outside of RAM");
+        let refusal = met.map(|(path, _)| PlanError::property(path, "reg", want()));
+        refusal.map_or(Ok(board), Err)
+    }
+
+    /// The registers that EL2 itself drives, by node; GICv2's virtual CPU interface is looked at with what else is in its pages.
+    fn driven(&self) -> impl Iterator<Item = (&str, PaSpan)> {
+        let (gic, frames) = match &self.gic {
+            Gic::V2 { path, dist, cpu, hyp, .. } => (path, alloc::vec![*dist, *cpu, *hyp]),
+            Gic::V3 { path, .. } => (path, self.gic.frames()),
+        };
+        let gic = frames.into_iter().map(move |span| (gic.as_str(), span));
+        let uart = self.uart.iter().map(|uart| (uart.path.as_str(), uart.span));
+        let power = self.power.iter().map(|power| (power.path.as_str(), power.span));
+        let smmus = self.smmus.iter().map(|smmu| (smmu.path.as_str(), smmu.span));
+        let bridges = self.pci.iter().map(|bridge| (bridge.path.as_str(), bridge.ecam));
+        gic.chain(uart).chain(power).chain(smmus).chain(bridges)
     }
 }
 
