@@ -84,7 +84,8 @@ impl<'a> Index<'a> {
     fn add(&mut self, node: &'a Node<'a>, parent: Option<usize>, path: String) {
         let number = self.entries.len();
         for property in &["phandle", "linux,phandle"] {
-            if let Some(phandle) = cell(node, property) {
+            // 0 and all ones are nobody's: the one is an empty place in a list, the other a node without one (dtc, checks.c).
+            if let Some(phandle) = cell(node, property).filter(|phandle| ![0, !0].contains(phandle)) {
                 self.phandles.entry(phandle).or_insert(number);
             }
         }

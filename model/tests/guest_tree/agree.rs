@@ -108,6 +108,28 @@ fn an_interrupt_parent_that_is_none() {
     guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
 }
 
+/// Whatever node says that it has phandle 0, that is an empty place in a list; and all ones stand for none.
+#[test]
+fn nobody_has_phandle_0() {
+    for (number, accepted) in [(0, true), (u32::MAX, false)] {
+        let phandle = number.to_be_bytes().to_vec();
+        let mut tree = sound();
+        let mut lost = Node::new("lost");
+        lost.add_property(Property::new("phandle", phandle.clone()));
+        tree.root.add_child(lost);
+        let rtc = tree.find_mut("/rtc@d0000000").expect("a device");
+        rtc.add_property(Property::new("vdd-supply", phandle));
+        let one = tree.find_mut("/partitions/one").expect("a partition");
+        one.add_property(Property::new("devices", strings(&["/rtc@d0000000"])));
+        let planned = plan(&tree);
+        assert_eq!(planned.is_ok(), accepted, "{number:#x}");
+        if let Ok(planned) = planned {
+            let blob = guest_tree::write(&planned.plan, 0, &planned.tree).expect("a tree");
+            assert!(!blob.windows(5).any(|name| name == b"lost\0"), "{number:#x}");
+        }
+    }
+}
+
 /// The property above would also hold if nothing were ever accepted.
 #[test]
 fn devices_alone_and_together_are_accepted() {
