@@ -249,7 +249,7 @@ pub fn lend() -> PaSpan {
 pub fn hand_over(window: &mut Window) {
     if let Some(lent) = lent() {
         let span = Span { base: layout::pa_of(lent.start), size: lent.len() as u64 };
-        window.each(span, |bytes, _| cache::clear(bytes.as_mut_ptr() as usize, bytes.len()));
+        window.each(span, |bytes, _| cache::zero(bytes.as_mut_ptr() as usize, bytes.len()));
     }
 }
 

@@ -10,38 +10,72 @@ use spin::mutex::SpinMutexGuard;
 
 use crate::audit;
 use crate::core::Core;
-use crate::partition::{self, File, Partition};
+use crate::partition::{self, Partition};
 use crate::status;
 use crate::{board, cache, clock, console, gic, pci, power, smmu};
 
 /// Fills the partition's memory and starts its first virtual CPU. Runs on that one's core, when no other core of the
-/// partition is in the guest.
+/// partition is in the guest. Its steps are functions of their own, which those who count can tell apart.
+#[inline(never)]
 pub fn load(core: &mut Core) {
     let (partition, start) = (core.partition, clock::now());
     let first = !partition.status.was_started();
     if !first {
         partition.status.count_restart();
+        // Before the first time all tables, and all files, were looked at.
+        if audit::of_partition(core) == audit::Verdict::Broken {
+            return end(core, Cause::Audit);
+        }
+        if !files_are_whole(core) {
+            return end(core, Cause::BadImage);
+        }
     }
-    // Before the first time all tables, and all files, were looked at.
-    if !first && audit::of_partition(core) == audit::Verdict::Broken {
-        return end(core, Cause::Audit);
+    if partition.image.clear_first || !first {
+        clear_memory(core);
     }
-    if !first && !partition.image.files.iter().all(|file| is_whole(partition, core.vcpu, file)) {
-        return end(core, Cause::BadImage);
+    fill_memory(core);
+    launch(core);
+    if first {
+        partition.status.loaded.done(start);
     }
-    let clear = |first: bool| (partition.image.clear_first || !first) && !removed(Guard::MemoryClear);
-    for memory in partition.memory.iter().filter(|_| clear(first)) {
+}
+
+/// Whether the files in the bundle still are what they were at boot.
+#[inline(never)]
+fn files_are_whole(core: &Core) -> bool {
+    let partition = core.partition;
+    let serve = || partition.mailbox.serve(core.vcpu);
+    partition.image.files.iter().all(|file| bundle::is_whole(file.bytes, &file.sum, serve))
+}
+
+#[inline(never)]
+fn clear_memory(core: &mut Core) {
+    let partition = core.partition;
+    for memory in partition.memory.iter().filter(|_| !removed(Guard::MemoryClear)) {
+        // The window flushes what it closes.
         core.window.each(memory.physical(), |bytes, _| {
-            cache::clear(bytes.as_mut_ptr() as usize, bytes.len());
+            cache::zero(bytes.as_mut_ptr() as usize, bytes.len());
         });
     }
-    for (source, target) in &partition.image.pieces {
+}
+
+/// The image's pieces and the tree come to where they belong.
+#[inline(never)]
+fn fill_memory(core: &mut Core) {
+    let image = &core.partition.image;
+    for (source, target) in &image.pieces {
         core.window.copy(source, target.base);
     }
-    if let Some((tree, at)) = &partition.image.tree {
+    if let Some((tree, at)) = &image.tree {
         core.window.copy(tree, at.base);
     }
     cache::invalidate_instructions();
+}
+
+/// The first virtual CPU may enter; its devices are as after reset.
+#[inline(never)]
+fn launch(core: &mut Core) {
+    let partition = core.partition;
     if partition.streams {
         smmu::admit(partition.number);
     }
@@ -52,14 +86,6 @@ pub fn load(core: &mut Core) {
     partition.status.starts();
     // If it was told to stop meanwhile, it goes on to that.
     let _ = partition.life().run();
-    if first {
-        partition.status.loaded.done(start);
-    }
-}
-
-/// Whether a file in the bundle still is what it was at boot.
-fn is_whole(partition: &Partition, vcpu: usize, file: &File) -> bool {
-    bundle::is_whole(file.bytes, &file.sum, || partition.mailbox.serve(vcpu))
 }
 
 /// Ends the partition, at the word of one of its own cores: the others are kicked out of the guest, this one leaves.
@@ -122,13 +148,13 @@ fn unplug(core: &mut Core) {
     }
 }
 
-/// Says that the partition failed or was told to end, or what its policy makes of its end: what a guest does by itself is no news.
+/// Says that the partition ended, why, and what becomes of it. Where the user ends everything it is no news.
 fn tell(partition: &Partition, state: &mut partition::State, cause: Cause, verdict: Verdict) {
-    let by = partition.status.told_by();
-    let again = partition.life().is(State::Loading) && (verdict == Verdict::Again || by.is_some());
-    if !again && !cause.is_failure() && verdict != Verdict::Exhausted && by.is_none() {
+    if cause == Cause::Quit {
         return;
     }
+    let by = partition.status.told_by();
+    let again = partition.life().is(State::Loading) && (verdict == Verdict::Again || by.is_some());
     let mut words = Words::default();
     words.text(&partition.status.name).text(if cause.is_failure() { ": failed: " } else { ": ended: " });
     words.text(cause.word());
@@ -149,6 +175,7 @@ fn tell(partition: &Partition, state: &mut partition::State, cause: Cause, verdi
 
 /// The last core has left the guest: everything that the partition had set up in hardware goes back to its reset
 /// state; then it is off, or loaded again by its first core.
+#[inline(never)]
 pub fn finish(core: &mut Core, mut state: SpinMutexGuard<'_, partition::State>) {
     let partition = core.partition;
     // First of all no DMA any more: from here on the memory may be filled anew.

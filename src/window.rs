@@ -75,8 +75,9 @@ impl Window {
     /// Copies bytes to physical memory.
     pub fn copy(&mut self, from: &[u8], to: Pa) {
         self.each(PaSpan { base: to, size: from.len() as u64 }, |bytes, done| {
-            let from = from.iter().skip(done as usize);
-            bytes.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
+            if let Some(from) = from.get(done as usize..).and_then(|rest| rest.get(..bytes.len())) {
+                bytes.copy_from_slice(from);
+            }
         });
     }
 

@@ -14,6 +14,9 @@ use crate::core::Core;
 /// Loops that are remembered at a time; one that is not known begins, which is safe and only slower.
 const LOOPS: usize = 8;
 
+/// Bytes that are cleaned between two looks at what others want of this core.
+const PIECE: u64 = 64 << 10;
+
 /// Where the loops began that the guest is in.
 #[derive(Clone, Debug, Default)]
 pub struct Series(ArrayVec<Loop, LOOPS>);
@@ -50,12 +53,12 @@ pub fn operate(core: &mut Core, operand: u64) {
     }
     let partition = core.partition;
     for memory in &partition.memory {
-        // In steps of at most 2 MiB, between which the core answers its partition, and stops with it.
+        // Piece by piece: between them the core answers its partition, and stops with it.
         let mut done = 0;
         while done < memory.ipa.size {
             let mut piece = memory.physical();
             piece.base.0 += done;
-            piece.size = (memory.ipa.size - done).min(crate::layout::BLOCK as u64);
+            piece.size = (memory.ipa.size - done).min(PIECE);
             // Cleaning is what the window does when it closes.
             core.window.each(piece, |_, _| ());
             done += piece.size;
