@@ -1,6 +1,7 @@
 //! The crasher: a guest that ends, each time in another way, and counts its lives in a device that no restart resets.
 //!
 //! Words of its bootargs: `lives=N` ends of its own, after which it says `crasher: done N` and sleeps until it is stopped;
+//! `stays` has all its cores do the first one's part of it, each with a sign of life (a hypercall) before it, and somebody else is to end it;
 //! `calm=SECONDS` before the first; `ways=NAME,...` in this order, again and again (default: all of [`ways::WAYS`] that the machine has). In each life it looks
 //! whether anything is left of the one before: in its memory, at its interrupts, on its other core. It prints
 //! `crasher: life N way NAME`, or `crasher: life N RESIDUE what` and then nothing more. At each it
@@ -52,6 +53,9 @@ fn main(machine: &'static Machine) {
     write32(counter, life as u32 + 1);
     stain(machine);
     gic::init(machine);
+    if args::get(machine.bootargs, "stays").is_some() {
+        return ways::stay(machine, way);
+    }
     ways::end(machine, way)
 }
 

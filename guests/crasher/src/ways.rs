@@ -3,6 +3,7 @@
 use core::arch::{asm, global_asm};
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use partita_abi::supervision::call;
 use partita_guest::mmio::{read64, write32};
 use partita_guest::{Machine, console, cpu, gic, psci, timer};
 
@@ -59,7 +60,7 @@ const FAULTS: &[Way] = &[
 pub fn nth(names: Option<&str>, life: usize) -> Option<&'static Way> {
     let Some(names) = names else { return WAYS.get(life % WAYS.len()) };
     let name = names.split(',').nth(life % names.split(',').count())?;
-    WAYS.iter().chain(FAULTS).chain(watched::WAYS).find(|way| way.name == name)
+    WAYS.iter().chain(FAULTS).chain(MIXED).chain(watched::WAYS).find(|way| way.name == name)
 }
 
 /// The second core's part, and that the first one is about to do its own.
@@ -73,6 +74,44 @@ pub fn end(machine: &'static Machine, way: &Way) {
         cpu::start(1, *affinity, other);
     }
     AT_IT.store(true, Ordering::SeqCst);
+    (way.first)(machine);
+}
+
+/// With `stays`, when they are named: each core does its own part.
+const MIXED: &[Way] = &[Way { name: "calls-beside-a-loop", first: |_| calls(), second: Some(beat_and_spin) }];
+
+fn beat() {
+    psci::call64(call::BEAT, [0; 3]);
+}
+
+fn beat_and_spin() {
+    beat();
+    spin();
+}
+
+/// Has all cores do the first one's part, and does not end.
+pub fn stay(machine: &'static Machine, way: &Way) {
+    static WORK: AtomicUsize = AtomicUsize::new(0);
+    static MACHINE: AtomicUsize = AtomicUsize::new(0);
+    fn also() {
+        // SAFETY: `stay` stores one of these before it starts the core that comes here.
+        let (work, machine) = unsafe {
+            let [work, machine] = [&WORK, &MACHINE].map(|place| place.load(Ordering::SeqCst));
+            (core::mem::transmute::<usize, fn(&'static Machine)>(work), &*(machine as *const Machine))
+        };
+        beat();
+        work(machine);
+    }
+    if MIXED.iter().any(|mixed| mixed.name == way.name) {
+        beat();
+        return end(machine, way);
+    }
+    WORK.store(way.first as usize, Ordering::SeqCst);
+    MACHINE.store(core::ptr::from_ref(machine) as usize, Ordering::SeqCst);
+    if let Some(affinity) = machine.cores.get(1) {
+        cpu::start(1, *affinity, also);
+    }
+    beat();
     (way.first)(machine);
 }
 

@@ -17,6 +17,7 @@ pub mod mmio;
 pub mod psci;
 pub mod rows;
 pub mod start;
+pub mod supervisor;
 pub mod timer;
 pub mod watchdog;
 

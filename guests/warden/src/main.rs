@@ -5,32 +5,35 @@
 //! as `idle`, with `start = "manual"`. `test=NAME,...` picks rows, `direct` says that the second one's interrupts are. It prints
 //! `warden: ROW ok`, or `warden: ROW FAILED: why`, then `warden: done N ok, M failed`; it stops both, and powers off. `idle` looks
 //! for what it has no right to, and gives signs of life until it is stopped. `first` and `second` manage each other: `first` stops
-//! `second` and starts it again, and the new one stops `first`.
+//! `second` and starts it again, and the new one stops `first`. `stopper` restarts one that never ends by itself ([`stopper`]).
+//! `mourner` asks for one that is not to be started any more. `rival` restarts one for as many seconds as `seconds=N` says, while
+//! another partition does the same, and stops it.
 #![no_std]
 #![no_main]
 
-mod device;
 mod refusals;
 mod rows;
+mod stopper;
 
 use core::mem::offset_of;
 
-use partita_abi::supervision::{Cpu, Header, call, code, state};
+use partita_abi::supervision::{Command, Cpu, Header, call, code, request, state};
 use partita_guest::rows::{End, Env, why};
 use partita_guest::watchdog::Watchdog;
 use partita_guest::{Machine, args, cpu, println, psci, timer};
 
-use device::{Device, within_time};
+use partita_guest::supervisor::{Device, within_time};
 
-partita_guest::guest!(main = main, irq = irq);
-
-fn irq() {}
+partita_guest::guest!(main = main, irq = stopper::irq);
 
 fn main(machine: &'static Machine) {
     match args::get(machine.bootargs, "role").unwrap_or("warden") {
         "idle" => idle(machine),
         "first" => first(machine),
         "second" => second(machine),
+        "mourner" => mourner(machine),
+        "rival" => rival(machine),
+        "stopper" => stopper::stopper(machine),
         _ => warden(machine),
     }
 }
@@ -108,6 +111,32 @@ fn first(machine: &'static Machine) {
     loop {
         cpu::wait();
     }
+}
+
+/// It fails, by the hypervisor's fault, and whoever asks for it is told that it stays so.
+fn mourner(machine: &'static Machine) {
+    let Some(device) = Device::find(machine) else { return println!("mourner: no device") };
+    let failed = device.wait(0, state::FAILED);
+    let by_register = |request| device.command(Command::new(request, 0, 0)).code();
+    let [start, restart, stop] = [request::START, request::RESTART, request::STOP].map(by_register);
+    let [called, recalled] = [call::START, call::RESTART].map(|function| ask(function, 0));
+    let still = device.life(0).state() == state::FAILED;
+    println!("mourner: {failed} start {start} {called} restart {restart} {recalled} stop {stop} {still}");
+}
+
+fn rival(machine: &'static Machine) {
+    let Some(device) = Device::find(machine) else { return println!("rival: no device") };
+    let seconds = args::get(machine.bootargs, "seconds").and_then(args::number).unwrap_or(1);
+    let end = timer::now() + seconds * timer::frequency();
+    let (mut asked, mut refused) = (0, 0);
+    while timer::now() < end {
+        asked += 1;
+        refused += u64::from(ask(call::RESTART, 0) < 0);
+        timer::spin(timer::frequency() / 2000);
+    }
+    let came = device.wait(0, state::RUNNING) || device.life(0).state() == state::RUNNING;
+    let stopped = ask(call::STOP, 0) >= 0 && device.wait(0, state::OFF);
+    println!("rival: asked {} refused {refused} came {came} stopped {stopped}", asked > 100);
 }
 
 fn second(machine: &'static Machine) {

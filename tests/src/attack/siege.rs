@@ -247,7 +247,7 @@ pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
         wrong.push("the attack began before the victim's calm was seen".to_owned());
     }
     wrong.extend(changed);
-    wrong.extend(console::wrong(&outcome.log, &["attacker", "victim"]));
+    wrong.extend(console::wrong(&outcome.log, &["attacker", "victim", "pawn"]));
     if exceptions.between(2, 2) > 0 {
         wrong.push(format!("{} exceptions taken from EL2 to EL2", exceptions.between(2, 2)));
     }

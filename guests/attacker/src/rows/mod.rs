@@ -18,6 +18,7 @@ mod psci;
 mod sgi;
 mod state;
 mod storms;
+mod supervision;
 mod sweep;
 mod sysregs;
 mod timers;
@@ -49,6 +50,7 @@ pub const SURFACES: &[Surface] = &[
     Surface { name: "storms", rows: maintenance::ROWS },
     Surface { name: "console", rows: console::ROWS },
     Surface { name: "watchdog", rows: watchdog::ROWS },
+    Surface { name: "supervision", rows: supervision::ROWS },
     Surface { name: "dma", rows: dma::ROWS },
     Surface { name: "endless", rows: endless::ROWS },
 ];

@@ -1,12 +1,12 @@
-//! The supervisor's device, as the tree has it, and what it shows.
+//! The supervisor's device, as the tree has it, and what it shows (`partita_abi::supervision`).
 
 use core::mem::offset_of;
 
+use crate::mmio::{read8, read64, write64};
+use crate::{Machine, timer};
 use partita_abi::supervision::{
     COMPATIBLE, Command, Header, LOG_BYTES, LOG_MARGIN, Life, Log, MANAGES, Outcome, registers,
 };
-use partita_guest::mmio::{read8, read64, write64};
-use partita_guest::{Machine, timer};
 
 /// The most partitions that this guest looks at.
 const MOST: usize = 4;
