@@ -101,10 +101,15 @@ fn heap(on: On) -> (u64, u64) {
 
 /// A machine of the test build, in which the crasher goes these ways.
 pub fn weakened(on: On, folder: &std::path::Path, ways: &str) -> Machine {
-    let path = on.plan(PLAN);
-    let mut text = std::fs::read_to_string(&path).expect("the plan");
     let words = format!("lives=9 ways={ways}");
-    for (from, to) in on.changes(&path).iter().chain(&[("lives=34", words.as_str())]) {
+    weakened_with(on, folder, PLAN, &[("lives=34", words.as_str())])
+}
+
+/// A machine of the test build with this plan, so changed.
+pub fn weakened_with(on: On, folder: &std::path::Path, plan: &str, changes: &[(&str, &str)]) -> Machine {
+    let path = on.plan(plan);
+    let mut text = std::fs::read_to_string(&path).expect("the plan");
+    for (from, to) in on.changes(&path).iter().chain(changes) {
         text = text.replace(from, to);
     }
     let plan = folder.join("plan.dtso");

@@ -1,6 +1,7 @@
 //! Lives of a partition: it ends, in every way there is, and comes back; its neighbours notice nothing.
 
 use partita_tests::lives::{lies, lives, weakened};
+use partita_tests::speed::{STATES, stops};
 use partita_tests::{Machine, On, Outcome, Target, guest_elf, partita, system_tests};
 
 const PLAN: &str = "tests/system/life.dtso";
@@ -13,6 +14,10 @@ fn comes_back(on: On) {
     println!("{lives:?}");
     assert_eq!(lives.ways as u64, SHORT / 2, "every way was gone");
 }
+
+/// What the core of a partition that is told to stop may do at EL2 before it is out of its guest, in instructions: the longest thing
+/// that it may be in the midst of (docs/locks.md), and what it does to leave.
+const OUT: u64 = 40_000;
 
 /// The one core that all machines have.
 fn cpu(on: On) -> &'static [&'static str] {
@@ -75,6 +80,25 @@ system_tests! {
 
     fn a_fault_under_a_shared_lock_stops_the_machine(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
         fails_whole(on);
+    }
+
+    /// Told by another partition, whatever its core is in the midst of.
+    fn out_of_anything(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        for stop in stops(on, &STATES, 4, 1, false) {
+            assert!(stop.out[0] <= OUT, "{stop:?}");
+        }
+    }
+
+    /// Whatever both of its cores are in the midst of. How long one of them waits for what the other one has locked is the computer's
+    /// doing.
+    fn out_of_anything_on_two_cores(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        assert_eq!(stops(on, &STATES, 1, 2, false).len(), STATES.len());
+    }
+
+    /// A direct partition's core that comes to the hypervisor takes the others out with it, which do not.
+    fn out_of_what_comes_to_the_hypervisor(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        const COMING: [&str; 4] = ["calls", "aborts", "console-flood", "calls-beside-a-loop"];
+        assert_eq!(stops(on, &COMING, 2, 2, true).len(), 2 * COMING.len());
     }
 
     fn never(on) [virt_gicv3: run, virt_gicv2: ONE_POLICY, raspi4b: ONE_POLICY] {

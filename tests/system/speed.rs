@@ -94,6 +94,13 @@ system_tests! {
         }
     }
 
+    /// From the command to the next life's first instruction, by steps.
+    fn restart(on)
+        [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]
+    {
+        within_budget(&format!("{}+restart", gic(on)), &speed::restart(on));
+    }
+
     /// The peer's column has what a partition's has. Without its package there is none.
     fn exits_in_xen(on)
         [virt_gicv3: run, virt_gicv2: run, raspi4b: "the figures are the core's and the GIC's, not the board's"]

@@ -1,5 +1,6 @@
 //! One partition supervises others: by its device and by hypercalls, and no others than those.
 
+use partita_tests::lives::weakened_with;
 use partita_tests::{Machine, On, Outcome, Target, system_tests};
 
 const PLAN: &str = "tests/system/supervision.dtso";
@@ -48,6 +49,37 @@ system_tests! {
         outcome.check(first.starts_with("state=off cause=told ") && first.ends_with(" by=second"), first);
         let second = outcome.summary("second");
         outcome.check(second.starts_with("state=off cause=system-off ") && second.contains(" restarts=1"), second);
+        outcome.check(outcome.status == Some(0), "exit status 0");
+    }
+
+    /// What the hypervisor failed in is not started again, whoever asks.
+    fn not_after_a_fault_of_the_hypervisors(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let folder = tempfile::TempDir::new().expect("a folder for the test");
+        let changes = [
+            ("role=stopper turns=1", "role=mourner"),
+            ("\"stays\"", "\"lives=9 ways=fault\""),
+            ("cpus = <1>", "cpus = <1 2>"),
+        ];
+        let outcome = weakened_with(on, folder.path(), "tests/system/stop.dtso", &changes).limit(120).to_end();
+        let told = "mourner: true start -4 -4 restart -4 -4 stop 1 true";
+        outcome.check(outcome.lines("stopper").contains(&told), told);
+        let summary = outcome.summary("crasher");
+        outcome.check(summary.starts_with("state=failed cause=hypervisor-fault ") && summary.contains(" restarts=0"), summary);
+    }
+
+    /// Of two who manage the same one neither is refused, and who spoke last is who told it.
+    fn one_by_two(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let outcome =
+            Machine::run(on, "tests/system/supervision-shared.dtso").args(cpu(on)).limit(120).to_end();
+        for name in ["one", "other"] {
+            let lines = outcome.lines(name);
+            let good = |line: &&str| line.starts_with("rival: asked true refused 0 ");
+            outcome.check(lines.iter().any(good), &format!("{name} was never refused"));
+        }
+        let last = "rival: asked true refused 0 came true stopped true";
+        outcome.check(outcome.lines("other").contains(&last), last);
+        let shared = outcome.summary("shared");
+        outcome.check(shared.starts_with("state=off cause=told ") && shared.contains(" by=other"), shared);
         outcome.check(outcome.status == Some(0), "exit status 0");
     }
 }

@@ -5,7 +5,8 @@
 //! `WHAT CORE: EL2/OTHER/APART EL2/OTHER/APART ...`, one triple for each core. Counting is exact whichever way QEMU runs, with
 //! several cores too, where -icount is not.
 //!
-//! `el2=FIRST-END` says where a hypervisor has its addresses that is not Partita, and `apart=FIRST-END` (as often as wanted) which
+//! `at=ADDRESS` (as often as wanted, in hexadecimal) has a line `at-ADDRESS CORE: ...` written whenever the instruction there is about to
+//! be executed. `el2=FIRST-END` says where a hypervisor has its addresses that is not Partita, and `apart=FIRST-END` (as often as wanted) which
 //! part of EL2's instructions is counted once more, all in hexadecimal.
 //!
 //! It may not: change anything about the machine it watches.
@@ -99,21 +100,23 @@ struct Words {
     log: String,
     el2: Range<u64>,
     apart: Vec<Range<u64>>,
+    at: Vec<u64>,
 }
 
 impl Words {
     fn read(words: impl Iterator<Item = String>) -> Result<Words, String> {
-        let mut read = Words { log: String::new(), el2: EL2, apart: Vec::new() };
+        let mut read = Words { log: String::new(), el2: EL2, apart: Vec::new(), at: Vec::new() };
         for word in words {
+            let number = |text: &str| u64::from_str_radix(text, 16).ok();
             let range = |text: &str| {
                 let (first, end) = text.split_once('-')?;
-                let number = |text| u64::from_str_radix(text, 16).ok();
                 Some(number(first)?..number(end)?)
             };
             match word.split_once('=') {
                 Some(("log", path)) => path.clone_into(&mut read.log),
                 Some(("el2", text)) => read.el2 = range(text).ok_or(word)?,
                 Some(("apart", text)) => read.apart.push(range(text).ok_or(word)?),
+                Some(("at", text)) => read.at.push(number(text).ok_or(word)?),
                 _ => return Err(word),
             }
         }
@@ -154,6 +157,10 @@ extern "C" fn on_mark(core: c_uint, _: *mut c_void) {
     note("mark", core);
 }
 
+extern "C" fn on_place(core: c_uint, address: *mut c_void) {
+    note(&format!("at-{:x}", address as usize), core);
+}
+
 extern "C" fn on_kernel(core: c_uint, _: *mut c_void) {
     if !KERNEL_SEEN.swap(true, Ordering::Relaxed) {
         note("kernel", core);
@@ -176,10 +183,13 @@ extern "C" fn on_block(_: u64, block: *mut api::Block) {
             }
             let mut word = [0_u8; 4];
             api::qemu_plugin_insn_data(instruction, word.as_mut_ptr().cast(), word.len());
-            let on = |callback| {
-                let none = std::ptr::null_mut();
-                api::qemu_plugin_register_vcpu_insn_exec_cb(instruction, callback, api::NO_REGISTERS, none);
+            let on_with = |callback, data| {
+                api::qemu_plugin_register_vcpu_insn_exec_cb(instruction, callback, api::NO_REGISTERS, data);
             };
+            let on = |callback| on_with(callback, std::ptr::null_mut());
+            if counter.words.at.contains(&address) {
+                on_with(on_place, address as usize as *mut c_void);
+            }
             if u32::from_le_bytes(word) == MARK {
                 on(on_mark);
             } else if address >= KERNEL && index == 0 && !KERNEL_SEEN.load(Ordering::Relaxed) {

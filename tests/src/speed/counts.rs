@@ -15,7 +15,7 @@ pub struct Counter {
 /// What was counted when something happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Note {
-    /// `mark`, `kernel` or `end`.
+    /// `mark`, `kernel`, `end`, or `at-ADDRESS`.
     pub what: String,
     /// The core that it happened on.
     pub core: usize,
@@ -48,6 +48,12 @@ impl Counter {
     /// Counts these addresses apart.
     pub fn apart(mut self, ranges: &[Range<u64>]) -> Counter {
         self.words.extend(ranges.iter().map(|range| format!(",apart={:x}-{:x}", range.start, range.end)));
+        self
+    }
+
+    /// Notes whenever one of these addresses is executed.
+    pub fn at(mut self, addresses: impl IntoIterator<Item = u64>) -> Counter {
+        self.words.extend(addresses.into_iter().map(|address| format!(",at={address:x}")));
         self
     }
 

@@ -10,6 +10,7 @@ mod image;
 mod linux;
 mod report;
 mod rows;
+mod stops;
 mod xen;
 
 use std::collections::BTreeMap;
@@ -22,6 +23,7 @@ pub use exits::{Turns, alone, guarded, partition, turns};
 pub use image::image;
 pub use linux::{linux, linux_alone, linux_kit, linux_xen};
 pub use report::{Column, Report};
+pub use stops::{STATES, restart, stops};
 pub use xen::exits_in_xen;
 
 /// A core that counts at 1 GHz, and on which nothing guards the way to Rust.
