@@ -253,6 +253,15 @@ impl<'a> Index<'a> {
         Registers::Mapped(spans)
     }
 
+    /// Whether a node is one that every guest's tree has of its own, such as its root or its cores, or is the plan's. Copied for a device
+    /// that refers to it, what is the board's or another partition's would come with it.
+    #[must_use]
+    pub fn is_no_provider(&self, number: usize) -> bool {
+        let root = self.entries.get(number).is_some_and(|entry| entry.parent.is_none());
+        let within = |path: &&str| self.find(path).is_some_and(|outer| self.within(number, outer));
+        root || ["/cpus", "/partitions", "/chosen", "/aliases", "/memory"].iter().any(within)
+    }
+
     /// Whether a node is a PCI bridge (IEEE 1275 PCI binding, 3.1.1).
     #[must_use]
     pub fn is_pci(&self, number: usize) -> bool {

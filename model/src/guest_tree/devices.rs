@@ -79,7 +79,7 @@ impl<'a> Writer<'a> {
         if settled {
             return Ok(false);
         }
-        let Some(provider) = self.with_registers(*target) else { return Ok(true) };
+        let Some(provider) = self.provider(*target) else { return Ok(true) };
         let (from, provider) = (self.index.path(*from).into(), self.index.path(provider).into());
         match property.as_str() {
             "interrupt-parent" => Ok(false),
@@ -94,9 +94,12 @@ impl<'a> Writer<'a> {
         says("interrupt-controller") || says("interrupt-map")
     }
 
-    /// The node itself, or the one that it is a part of, if the CPU can, or might, address its registers.
-    fn with_registers(&self, number: usize) -> Option<usize> {
-        if self.is_mapped(number) { Some(number) } else { self.part_of(number) }
+    /// The node itself, or the one that it is a part of, if it is not for copying: the CPU can, or might, address its registers, it
+    /// has interrupts, or every guest has its own.
+    fn provider(&self, number: usize) -> Option<usize> {
+        let interrupts = self.index.interrupts(number).is_none_or(|interrupts| !interrupts.is_empty());
+        let kept = interrupts || self.index.is_no_provider(number) || self.is_mapped(number);
+        if kept { Some(number) } else { self.part_of(number) }
     }
 
     /// The node above that has registers and is neither the partition's nor a bus. A bus may have some of its own;

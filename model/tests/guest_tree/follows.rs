@@ -44,19 +44,22 @@ fn an_interrupt_parent_without_registers_comes_along() {
     }
 }
 
-/// A controller that has registers, and that no interrupt of the partition needs, is named and stays with the host; also where not all
-/// of its registers can be understood.
+/// A controller that has registers or interrupts, and that no interrupt of the partition needs, is named and stays with the host; also
+/// where not all of its registers can be understood.
 #[test]
 fn an_interrupt_parent_of_no_interrupt_stays() {
     let plan = with(&["/rtc@d0000000"]);
-    for reg in ["0xd0002000 0x1000", "0xd0002000 0x1000 7"] {
-        let mux = format!(
-            "mux: mux@d0002000 {{ reg = <{reg}>; interrupt-controller; #interrupt-cells = <1>; }};
-            rtc@d0000000 {{ interrupt-parent = <&mux>;"
-        );
-        let tree = written(&plan, &[("rtc@d0000000 {", &mux)]).unwrap();
-        assert!(at(&tree, "/rtc@d0000000").is_some() && at(&tree, "/mux@d0002000").is_none(), "{reg}");
+    let mux =
+        |has: &str| format!("mux: mux@d0002000 {{ {has} interrupt-controller; #interrupt-cells = <1>; }};");
+    let device = "rtc@d0000000 { interrupt-parent = <&mux>;";
+    for has in ["reg = <0xd0002000 0x1000>;", "reg = <0xd0002000 0x1000 7>;", "interrupts = <0 9 4>;"] {
+        let both = format!("{} {device}", mux(has));
+        let tree = written(&plan, &[("rtc@d0000000 {", &both)]).unwrap();
+        assert!(at(&tree, "/rtc@d0000000").is_some() && at(&tree, "/mux@d0002000").is_none(), "{has}");
     }
+    let one = format!("{} one {{", mux(""));
+    let tree = written(&plan, &[("one {", &one), ("rtc@d0000000 {", device)]).unwrap();
+    assert!(at(&tree, "/rtc@d0000000").is_some() && at(&tree, "/partitions").is_none());
 }
 
 /// A bus may have registers of its own: what is on it is no part of a device for that.

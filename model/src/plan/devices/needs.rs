@@ -54,22 +54,23 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
             if settled {
                 continue;
             }
-            if is_no_provider(catalogue, target) {
+            if index.is_no_provider(target) {
                 let why = format!(
                     "its {property} refers to {}, which is no part of any device; mend the board's tree",
                     catalogue.path(target)
                 );
                 return Err(ErrorKind::Unreachable(catalogue.path(number), why));
             }
-            let provider =
-                index.upwards(target).find(|above| catalogue.facts(*above).is_some_and(Facts::is_a_device));
+            // A bus comes without the devices on it, anything else with its parts.
+            let bus = index.node(target).is_some_and(|node| value(node, "ranges").is_some());
+            let mut parts = if bus { alloc::vec![target] } else { index.subtree(target) };
+            parts.retain(|part| index.disabled_by(*part).is_none());
+            let is_a_device = |number: &usize| catalogue.facts(*number).is_some_and(Facts::is_a_device);
+            let part = parts.iter().find(|part| is_a_device(part)).map(|_| target);
+            let provider = index.upwards(target).find(is_a_device).or(part);
             let led = led.or(Some(number));
             let Some(provider) = provider else {
-                // A bus comes without the devices on it, anything else with its parts.
-                match index.node(target).is_some_and(|node| value(node, "ranges").is_some()) {
-                    true => rest.push((target, led)),
-                    false => rest.extend(index.subtree(target).into_iter().map(|part| (part, led))),
-                }
+                rest.extend(parts.into_iter().map(|part| (part, led)));
                 rest.extend(above(catalogue, target).map(|above| (above, led)));
                 continue;
             };
@@ -77,15 +78,6 @@ pub(super) fn check(catalogue: &Catalogue<'_>, named: &Named) -> Result<Uses, Er
         }
     }
     Ok(uses)
-}
-
-/// Whether a node is one that a guest's tree has of its own, such as its root or its cores, or the plan. Copied for a device that
-/// refers to it, what is the board's or another partition's would come with it.
-fn is_no_provider(catalogue: &Catalogue<'_>, number: usize) -> bool {
-    let index = catalogue.index;
-    let root = index.entries().get(number).is_some_and(|entry| entry.parent.is_none());
-    let within = |path: &&str| index.find(path).is_some_and(|outer| index.within(number, outer));
-    root || ["/cpus", "/partitions", "/chosen", "/aliases", "/memory"].iter().any(within)
 }
 
 /// The nodes above one that are no buses, whose references are its own.
