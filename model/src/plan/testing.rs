@@ -136,7 +136,11 @@ fn watchdog_is_apart(plan: &Plan, partition: &Partition, watchdog: &Watchdog) {
 /// GICC_DIR (IHI 0048, table 4-2), where interrupts do not pass EL2.
 fn interface(plan: &Plan, partition: &Partition) -> Option<PaSpan> {
     match &plan.board.gic {
-        super::Gic::V2 { cpu, .. } if partition.is_direct() => Some(PaSpan { base: cpu.base, size: 0x1000 }),
+        super::Gic::V2 { cpu, .. } if partition.is_direct() => {
+            // Of one that fills 64 KiB, the last of the pages that repeat the first.
+            let base = if cpu.size < 0x2_0000 { cpu.base } else { Pa(cpu.base.0 + 0xf000) };
+            Some(PaSpan { base, size: 0x1000 })
+        }
         super::Gic::V2 { vcpu, .. } => Some(interface_pages(vcpu)),
         super::Gic::V3 { .. } => None,
     }

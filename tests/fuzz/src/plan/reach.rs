@@ -108,9 +108,15 @@ fn foreign(plan: &Plan, number: usize) -> Vec<PaSpan> {
     match &plan.board.gic {
         Gic::V2 { dist, cpu, hyp, .. } => {
             foreign.extend([*dist, *hyp]);
-            // A direct partition has the first page of the CPU interface, and not GICC_DIR behind it.
-            let first = if plan.partitions[number].is_direct() { PAGE } else { 0 };
-            foreign.extend(PaSpan::new(Pa(cpu.base.0 + first), cpu.size.saturating_sub(first)));
+            // A direct partition has the first page of the CPU interface, or where pages are repeated the last such one, and not GICC_DIR
+            // behind it.
+            let own = match (plan.partitions[number].is_direct(), cpu.size) {
+                (false, _) => 0..0,
+                (true, ..0x2_0000) => 0..PAGE,
+                (true, _) => 0xf000..0xf000 + PAGE,
+            };
+            foreign.extend(PaSpan::new(cpu.base, own.start));
+            foreign.extend(PaSpan::new(Pa(cpu.base.0 + own.end), cpu.size.saturating_sub(own.end)));
         }
         gic => foreign.extend(gic.frames()),
     }
