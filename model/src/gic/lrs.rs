@@ -228,10 +228,15 @@ impl Vgic {
         let (mut control, mut crowded) = (Control::empty(), left);
         if left {
             // Some list register is pending, and is at least as urgent: when none is, there is something to do. Also
-            // when the guest enables or disables a group, as that changes what is urgent.
+            // when the guest enables a group, or disables one while it has the other, as that changes what is urgent; once both are
+            // disabled nothing is. QEMU takes group 1's disabling for group 0's (VGrp0D), and would go on doing so.
             control |= Control::NPIE;
-            control |= if groups & 1 == 0 { Control::VGRP0EIE } else { Control::VGRP0DIE };
-            control |= if groups & 2 == 0 { Control::VGRP1EIE } else { Control::VGRP1DIE };
+            control |= match groups & 3 {
+                0 => Control::VGRP0EIE | Control::VGRP1EIE,
+                1 => Control::VGRP1EIE,
+                2 => Control::VGRP0EIE,
+                _ => Control::VGRP0DIE | Control::VGRP1DIE,
+            };
         }
         let mut outside = self.spis.iter().any(|bank| bank.held != 0);
         if let Some(cpu) = self.cpus.get(ctx.vcpu) {

@@ -1,5 +1,6 @@
 //! Storms of interrupts, from one core and from all. The attacker must not lose one of its own either, nor see one twice.
 
+use core::arch::asm;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use partita_guest::exception::catch;
@@ -18,6 +19,14 @@ pub const ROWS: &[Row] = &[
     Row::new("timers", "both timers due all the time", OWN, BOUND, timers),
     Row::new("timers-everywhere", "the same on every core", OWN, BOUND, timers_everywhere),
     Row::new("list-registers", "every SGI, both timers and a device at once", OWN, OVERFLOW, list_registers),
+    Row::new(
+        "one-group",
+        "all that with one group let through at the CPU interface, with none, with the other",
+        OWN,
+        OVERFLOW,
+        one_group,
+    )
+    .v3(),
     Row::new("never-ended", "the same, acknowledged and never ended", OWN, OVERFLOW, never_ended),
     Row::new(
         "never-deactivated",
@@ -158,6 +167,28 @@ fn list_registers(env: &Env) -> Outcome {
         ensure!(irq::nothing_to_take(), "one came too many");
     }
     Ok(())
+}
+
+/// What is let through at the CPU interface: ICC_IGRPEN0_EL1 and ICC_IGRPEN1_EL1.
+fn let_through(group0: u64, group1: u64) {
+    // SAFETY: this core's own; a hypervisor that traps them is an answer, too.
+    let _ = catch(|| unsafe { asm!("msr S3_0_C12_C12_6, {}", "isb", in(reg) group0) });
+    // SAFETY: as above.
+    let _ = catch(|| unsafe { asm!("msr S3_0_C12_C12_7, {}", "isb", in(reg) group1) });
+}
+
+/// More than there are list registers wait, and whoever waits for what changes must not be told of what does not.
+fn one_group(env: &Env) -> Outcome {
+    all_pending(env);
+    for (group0, group1) in [(1, 0), (0, 0), (1, 1), (1, 0), (0, 1)] {
+        let_through(group0, group1);
+        let (start, mut turns) = (timer::now(), 0_u64);
+        while timer::now() - start < timer::frequency() / 100 {
+            turns += 1;
+        }
+        ensure!(turns > 100, "{turns} turns of a loop in 10 ms with groups {group0} and {group1}");
+    }
+    take_all(env, gic::end)
 }
 
 /// Each more urgent than the one before, or it would wait for that one's end.

@@ -228,18 +228,19 @@ impl World {
         self.shared.fast_to_oneself(vcpu, sgi, &mut self.lrs(vcpu))
     }
 
-    /// Whether the maintenance interrupt is asserted (ICH_MISR_EL2).
+    /// Whether the maintenance interrupt is asserted (ICH_MISR_EL2); for VGrp0D also as QEMU has it, which looks at group 1
+    /// (10.0, hw/intc/arm_gicv3_cpuif.c, `maintenance_interrupt_state`).
     pub fn maintained(&self, vcpu: usize) -> bool {
         let machine = self.machine.borrow();
         let core = &machine.cores[vcpu];
-        let (on, off) = (core.groups, !core.groups);
+        let (on, off) = (core.groups & 3, !core.groups & 3);
         let asked = |bit, condition: bool| core.control.contains(bit) && condition;
         core.lrs.iter().any(|image| lr::is_ended(*image))
             || asked(Control::LRENPIE, core.eoi_count != 0)
             || asked(Control::NPIE, !core.lrs.iter().any(|image| lr::is_waiting(*image)))
             || asked(Control::VGRP0EIE, on & 1 != 0)
             || asked(Control::VGRP1EIE, on & 2 != 0)
-            || asked(Control::VGRP0DIE, off & 1 != 0)
+            || asked(Control::VGRP0DIE, off != 0)
             || asked(Control::VGRP1DIE, off & 2 != 0)
     }
 
