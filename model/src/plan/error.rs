@@ -98,7 +98,7 @@ pub enum ErrorKind {
     BoardLacks(&'static str),
     /// A board property is malformed.
     BadBoardProperty(&'static str),
-    /// The pages of GICv2's virtual CPU interface have something else in them, too.
+    /// The pages of a GICv2's CPU interface that guests reach have something else in them, too.
     InterfaceShared(String),
     /// The tree states no RAM.
     NoRam,

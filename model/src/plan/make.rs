@@ -81,7 +81,7 @@ impl Plan {
 fn devices(index: &Index<'_>, board: &Board, specs: &[Spec]) -> Result<Vec<Given>, PlanError> {
     // Partita keeps its UART if any console is shared, which a partition's is by default if it owns no UART.
     let free = Catalogue::new(index);
-    free.check_interface(board)?;
+    free.check_interfaces(board)?;
     let shared = specs.iter().any(|spec| space::shares_console(spec, free.names_uart(&spec.devices)));
     let catalogue = if shared { free.with_uart(board) } else { free };
     let mut given = give(&catalogue, board, specs)?;

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 
 use super::place::join;
 use super::{Board, ErrorKind, Gic, PlanError, Spi, gic, interface_pages};
-use crate::addr::{PaSpan, Span};
+use crate::addr::{PAGE, PaSpan, Span};
 use crate::dt::{Index, Registers, value};
 use crate::sort;
 
@@ -211,19 +211,23 @@ impl<'a> Catalogue<'a> {
         })
     }
 
-    /// GICv2's virtual CPU interface, which every guest reaches, has its pages for itself.
-    pub(super) fn check_interface(&self, board: &Board) -> Result<(), PlanError> {
-        let Gic::V2 { path, vcpu, .. } = &board.gic else { return Ok(()) };
-        let pages = interface_pages(vcpu);
-        let other = match board.ram.iter().any(|ram| ram.overlaps(&pages)) {
-            true => Some("RAM".into()),
-            false => self
-                .in_pages_of(&[pages])
-                .find(|(number, ..)| Some(*number) != self.gic)
-                .map(|(number, ..)| self.path(number)),
-        };
-        let refuse = |other| Err(PlanError::property(path, "reg", ErrorKind::InterfaceShared(other)));
-        other.map_or(Ok(()), refuse)
+    /// What guests reach of GICv2's CPU interfaces they have for themselves: the pages of the virtual one, and of the physical one the
+    /// first, which direct partitions have.
+    pub(super) fn check_interfaces(&self, board: &Board) -> Result<(), PlanError> {
+        let Gic::V2 { path, cpu, vcpu, .. } = &board.gic else { return Ok(()) };
+        for pages in [interface_pages(vcpu), PaSpan { size: PAGE, ..interface_pages(cpu) }] {
+            let other = match board.ram.iter().any(|ram| ram.overlaps(&pages)) {
+                true => Some("RAM".into()),
+                false => self
+                    .in_pages_of(&[pages])
+                    .find(|(number, ..)| Some(*number) != self.gic)
+                    .map(|(number, ..)| self.path(number)),
+            };
+            if let Some(other) = other {
+                return Err(PlanError::property(path, "reg", ErrorKind::InterfaceShared(other)));
+            }
+        }
+        Ok(())
     }
 
     /// The nodes with this SPI.

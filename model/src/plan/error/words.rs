@@ -70,8 +70,8 @@ impl ErrorKind {
             ),
             K::InterfaceShared(other) => write!(
                 f,
-                "the virtual CPU interface, which every guest reaches, shares its pages with {other}; use the tree that \
-                 the board's firmware gives to Linux"
+                "a CPU interface, which guests reach, shares its pages with {other}; use the tree that the board's \
+                 firmware gives to Linux"
             ),
             K::NoRam => write!(
                 f,
