@@ -63,10 +63,12 @@ fn nap(ticks: u64) {
     }
 }
 
-/// The handler of its timer.
+/// The handler of its timer. One of the nap before may come when the next one is set already.
 pub fn irq() {
     if let Some(taken) = gic::acknowledge() {
-        timer::stop_virtual();
+        if timer::virtual_expired() {
+            timer::stop_virtual();
+        }
         gic::end(taken);
     }
 }
