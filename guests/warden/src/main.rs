@@ -19,10 +19,9 @@ use core::mem::offset_of;
 
 use partita_abi::supervision::{Command, Cpu, Header, call, code, request, state};
 use partita_guest::rows::{End, Env, why};
+use partita_guest::supervisor::{Device, within_time};
 use partita_guest::watchdog::Watchdog;
 use partita_guest::{Machine, args, cpu, println, psci, timer};
-
-use partita_guest::supervisor::{Device, within_time};
 
 partita_guest::guest!(main = main, irq = stopper::irq);
 

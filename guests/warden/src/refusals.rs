@@ -6,10 +6,10 @@ use partita_abi::supervision::{AREA_MAGIC, Command, Header, Life, call, code, re
 use partita_guest::exception::catch;
 use partita_guest::mmio::{read8, read16, read32, read64, write8, write16, write32, write64};
 use partita_guest::rows::{Env, Outcome, code as instructions};
+use partita_guest::supervisor::Device;
 use partita_guest::{ensure, fail, psci, same, start};
 
 use crate::rows::Row;
-use partita_guest::supervisor::Device;
 
 /// The last but one changes how this guest sees the device.
 pub const ROWS: &[Row] = &[

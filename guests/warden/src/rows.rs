@@ -7,10 +7,10 @@ use partita_abi::supervision::{
     registers, request, state,
 };
 use partita_guest::rows::{Env, Outcome};
+use partita_guest::supervisor::{Device, within_time};
 use partita_guest::{args, ensure, psci, same, timer};
 
 use crate::ask;
-use partita_guest::supervisor::{Device, within_time};
 
 /// A row: its name, and what it does.
 pub struct Row(pub &'static str, pub fn(&Env, &Device) -> Outcome);

@@ -7,9 +7,8 @@
 use core::mem::offset_of;
 
 use partita_abi::supervision::{Command, Cpu, Header, code, request, state};
-use partita_guest::{Machine, args, cpu, gic, println, timer};
-
 use partita_guest::supervisor::Device;
+use partita_guest::{Machine, args, cpu, gic, println, timer};
 
 /// Milliseconds between looks.
 const LOOK: u64 = 2;

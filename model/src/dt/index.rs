@@ -43,6 +43,18 @@ pub enum Registers {
     Bad,
 }
 
+impl Registers {
+    /// Whether the CPU can address any, or might: what is malformed may still name something.
+    #[must_use]
+    pub fn may_be_reached(&self) -> bool {
+        match self {
+            Self::Mapped(spans) => !spans.is_empty(),
+            Self::OffBus => false,
+            Self::Bad => true,
+        }
+    }
+}
+
 /// What a property refers to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {

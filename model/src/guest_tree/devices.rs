@@ -9,7 +9,7 @@ use alloc::vec::Vec;
 use super::node::{self, set_cells, set_strings};
 use super::refs::{self, Reference};
 use super::{Fault, Writer, cells};
-use crate::dt::{Node, Registers, cells as cells_of, merge, okay, properties, value};
+use crate::dt::{Node, cells as cells_of, merge, okay, properties, value};
 use crate::plan::{ErrorKind, FixedClock, PlanError};
 
 /// What is taken over of a bus. Its clocks, resets and power are not the guest's.
@@ -111,13 +111,8 @@ impl<'a> Writer<'a> {
         })
     }
 
-    /// A `reg` that cannot be understood may still name something that the CPU can address.
     fn is_mapped(&self, number: usize) -> bool {
-        match self.index.registers(number) {
-            Registers::Mapped(spans) => !spans.is_empty(),
-            Registers::OffBus => false,
-            Registers::Bad => true,
-        }
+        self.index.registers(number).may_be_reached()
     }
 
     /// The nodes directly below one.

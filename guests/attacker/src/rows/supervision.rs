@@ -44,7 +44,7 @@ pub const ROWS: &[Row] = &[
     ),
     Row::new(
         "area-written",
-        "stores of every width and pairs to all of the pawn's area",
+        "stores to all of the pawn's area, of every width at the ends of its pages",
         "external abort",
         READ_ONLY,
         written,

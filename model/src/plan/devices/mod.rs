@@ -52,11 +52,7 @@ impl Facts {
 
     /// Whether it has registers that a partition would have to be given; what is said of them may be malformed.
     fn has_registers(&self) -> bool {
-        match &self.registers {
-            Registers::Mapped(spans) => !spans.is_empty(),
-            Registers::OffBus => false,
-            Registers::Bad => true,
-        }
+        self.registers.may_be_reached()
     }
 
     fn spans(&self) -> &[PaSpan] {
