@@ -1,7 +1,8 @@
 //! What the guest's tree gives it, and what an access to anything else has to come to.
 
-use partita_guest::exception::Fault;
+use partita_guest::exception::{Fault, catch};
 use partita_guest::machine;
+use partita_guest::mmio::{read8, read16, read32, read64, write8, write16, write32, write64};
 use partita_guest::rows::{Env, Outcome};
 
 use crate::{ensure, fail};
@@ -46,6 +47,31 @@ impl Owned {
     pub fn has(&self, at: u64) -> bool {
         self.ranges().iter().any(|&(base, end)| at >= base && at < end)
     }
+}
+
+/// Bytes of a page.
+pub const PAGE: u64 = 0x1000;
+
+/// Reads a page of registers at every offset, in every width: the fault, if there was one.
+pub fn read_whole(base: u64) -> Option<Fault> {
+    let ((), fault) = catch(|| {
+        (0..PAGE).for_each(|offset| _ = read8(base + offset));
+        (0..PAGE).step_by(2).for_each(|offset| _ = read16(base + offset));
+        (0..PAGE).step_by(4).for_each(|offset| _ = read32(base + offset));
+        (0..PAGE).step_by(8).for_each(|offset| _ = read64(base + offset));
+    });
+    fault
+}
+
+/// Writes a value there in the same way, and last single bytes.
+pub fn write_whole(base: u64, value: u64) -> Option<Fault> {
+    let ((), fault) = catch(|| {
+        (0..PAGE).step_by(4).for_each(|offset| write32(base + offset, value as u32));
+        (0..PAGE).step_by(8).for_each(|offset| write64(base + offset, value));
+        (0..PAGE).step_by(2).for_each(|offset| write16(base + offset, value as u16));
+        (0..PAGE).for_each(|offset| write8(base + offset, value as u8));
+    });
+    fault
 }
 
 /// An access to what is not the partition's is an external abort at that address, and nothing else.

@@ -6,13 +6,13 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use partita_abi::supervision::{AREA_MAGIC, Command, Header, Life, call, code, registers, request, state};
 use partita_guest::exception::catch;
-use partita_guest::mmio::{read8, read16, read32, read64, write8, write16, write32, write64};
+use partita_guest::mmio::{read64, write8, write16, write32, write64};
 use partita_guest::rows::{End, Env, Outcome, code as instructions, cores};
 use partita_guest::supervisor::{Device, within_time};
 use partita_guest::{cpu, psci, start};
 
 use super::storms;
-use crate::owned::{DATA, FETCH, Owned, aborted};
+use crate::owned::{DATA, FETCH, Owned, PAGE, aborted, read_whole, write_whole};
 use crate::table::Row;
 use crate::{ensure, same};
 
@@ -80,7 +80,6 @@ pub const ROWS: &[Row] = &[
     ),
 ];
 
-const PAGE: u64 = 0x1000;
 const PAWN: u16 = 0;
 
 fn device(env: &Env) -> Result<Device, End> {
@@ -99,12 +98,7 @@ fn unmoved(device: &Device, attack: impl FnOnce() -> Outcome) -> Outcome {
 fn read_all(env: &Env) -> Outcome {
     let device = device(env)?;
     unmoved(&device, || {
-        let (_, fault) = catch(|| {
-            (0..PAGE).for_each(|offset| _ = read8(device.base + offset));
-            (0..PAGE).step_by(2).for_each(|offset| _ = read16(device.base + offset));
-            (0..PAGE).step_by(4).for_each(|offset| _ = read32(device.base + offset));
-            (0..PAGE).step_by(8).for_each(|offset| _ = read64(device.base + offset));
-        });
+        let fault = read_whole(device.base);
         ensure!(fault.is_none(), "{fault:x?}");
         Ok(())
     })
@@ -115,12 +109,7 @@ fn write_all(env: &Env) -> Outcome {
     let device = device(env)?;
     unmoved(&device, || {
         for value in [0, !0, 0x5555_5555_5555_5555, 0x1_0000_0001, 0xffff_0000_0000_0000] {
-            let (_, fault) = catch(|| {
-                (0..PAGE).for_each(|offset| write8(device.base + offset, value as u8));
-                (0..PAGE).step_by(2).for_each(|offset| write16(device.base + offset, value as u16));
-                (0..PAGE).step_by(4).for_each(|offset| write32(device.base + offset, value as u32));
-                (0..PAGE).step_by(8).for_each(|offset| write64(device.base + offset, value));
-            });
+            let fault = write_whole(device.base, value);
             ensure!(fault.is_none(), "{value:#x}: {fault:x?}");
         }
         Ok(())

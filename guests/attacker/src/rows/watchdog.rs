@@ -4,12 +4,12 @@
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use partita_guest::exception::catch;
-use partita_guest::mmio::{read8, read16, read32, read64, write8, write16, write32, write64};
+use partita_guest::mmio::{read32, read64, write32, write64};
 use partita_guest::rows::{End, Env, Outcome, cores};
 use partita_guest::timer;
 use partita_guest::watchdog::{ENABLED, WCS, WCV, WOR, WS0, Watchdog};
 
-use crate::owned::{DATA, Owned, aborted};
+use crate::owned::{DATA, Owned, PAGE, aborted, read_whole, write_whole};
 use crate::table::Row;
 use crate::{ensure, same};
 
@@ -55,7 +55,6 @@ pub const ROWS: &[Row] = &[
     ),
 ];
 
-const PAGE: u64 = 0x1000;
 /// No time at all, in which no second stage ends.
 const LONG: u64 = !0 >> 16;
 
@@ -73,12 +72,7 @@ fn quiet(watchdog: Watchdog) -> Outcome {
 fn read_all(env: &Env) -> Outcome {
     let watchdog = watchdog(env)?;
     for base in [watchdog.control, watchdog.refresh] {
-        let (_, fault) = catch(|| {
-            (0..PAGE).for_each(|offset| _ = read8(base + offset));
-            (0..PAGE).step_by(2).for_each(|offset| _ = read16(base + offset));
-            (0..PAGE).step_by(4).for_each(|offset| _ = read32(base + offset));
-            (0..PAGE).step_by(8).for_each(|offset| _ = read64(base + offset));
-        });
+        let fault = read_whole(base);
         ensure!(fault.is_none(), "{base:#x}: {fault:x?}");
     }
     quiet(watchdog)
@@ -92,12 +86,7 @@ fn write_all(env: &Env) -> Outcome {
         watchdog.stop();
         write64(watchdog.control + WOR, value);
         for base in [watchdog.control, watchdog.refresh] {
-            let (_, fault) = catch(|| {
-                (0..PAGE).step_by(4).for_each(|offset| write32(base + offset, value as u32));
-                (0..PAGE).step_by(8).for_each(|offset| write64(base + offset, value));
-                (0..PAGE).step_by(2).for_each(|offset| write16(base + offset, value as u16));
-                (0..PAGE).for_each(|offset| write8(base + offset, value as u8));
-            });
+            let fault = write_whole(base, value);
             ensure!(fault.is_none(), "{base:#x} {value:#x}: {fault:x?}");
         }
         same!(read64(watchdog.control + WOR), value & LONG, "WOR");
