@@ -6,6 +6,7 @@
 
 use alloc::alloc::handle_alloc_error;
 use core::alloc::{GlobalAlloc, Layout};
+use core::fmt::{self, Display};
 use core::ops::Range;
 use core::ptr::{NonNull, null_mut};
 use core::sync::atomic::{AtomicUsize, Ordering};
@@ -36,6 +37,8 @@ struct Boot {
     /// The first freed small block of each size; each holds the address of the next one, 0 at the end.
     freed: [usize; SMALL],
     arena: Option<Bump>,
+    /// Bytes that were asked for where that many were not left.
+    refused: Option<usize>,
 }
 
 #[derive(Clone, Copy)]
@@ -103,7 +106,10 @@ impl Boot {
             return Some(block.as_ptr() as usize);
         }
         let (end, more) = (self.free.end, square(size.max(MORE)));
-        let start = self.free.take_last(more)?;
+        let Some(start) = self.free.take_last(more) else {
+            self.refused = Some(size);
+            return None;
+        };
         // SAFETY: never handed out before, and the heap's from here on.
         unsafe { self.heap.add_to_heap(start, end) };
         self.heap.alloc(square(size)).ok().map(|block| block.as_ptr() as usize)
@@ -151,6 +157,7 @@ static ALLOCATOR: Allocator = Allocator(SpinMutex::new(Boot {
     piece: Bump::NONE,
     freed: [0; SMALL],
     arena: None,
+    refused: None,
 }));
 
 /// Hands the boot heap to the allocator. Called once.
@@ -191,6 +198,24 @@ unsafe impl GlobalAlloc for Allocator {
     }
 }
 
+/// Why an allocation failed, if it was not an arena's, whose size is the hypervisor's own to count: what is to be prepared is too
+/// much.
+pub fn refusal() -> Option<impl Display> {
+    let boot = ALLOCATOR.0.try_lock()?;
+    let (bytes, kept) = (boot.refused?, boot.free.next - layout::heap().0);
+    Some(fmt::from_fn(move |f| {
+        write!(
+            f,
+            "the plan, with this board's tree, takes more memory to prepare than the {} KiB that the hypervisor has for it ({} KiB \
+             are kept for good by now, and a block of {} KiB was asked for last); shorter properties, and fewer devices and \
+             partitions, take less",
+            own::HEAP >> 10,
+            kept >> 10,
+            bytes.div_ceil(1024),
+        )
+    }))
+}
+
 fn page_layout(count: usize, align: usize) -> Layout {
     Layout::from_size_align(count * PAGE, align.max(PAGE)).expect("page counts are small")
 }
@@ -204,7 +229,11 @@ pub fn pages(count: usize, align: usize) -> usize {
 /// The same outside any arena, for good: no core maps them but the first, while it prepares.
 pub fn keep(count: usize, align: usize) -> usize {
     let layout = page_layout(count, align);
-    zeroed(ALLOCATOR.0.lock().free.take(layout), layout)
+    let mut boot = ALLOCATOR.0.lock();
+    let pages = boot.free.take(layout);
+    boot.refused = pages.is_none().then_some(layout.size());
+    drop(boot);
+    zeroed(pages, layout)
 }
 
 fn zeroed(pages: Option<usize>, layout: Layout) -> usize {

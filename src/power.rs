@@ -10,7 +10,7 @@ use partita_model::plan::Conduit;
 use partita_model::speculation::Firmware;
 
 use crate::clock::Deadline;
-use crate::{console, uart};
+use crate::{console, heap, uart};
 
 /// The power manager of Raspberry Pi's chips (Linux: drivers/watchdog/bcm2835_wdt.c).
 mod manager {
@@ -124,6 +124,9 @@ pub fn park() -> ! {
 #[panic_handler]
 fn panic(info: &PanicInfo<'_>) -> ! {
     console::last_words();
-    log::error!("the hypervisor itself failed: {info}");
+    match heap::refusal() {
+        Some(refusal) => log::error!("{refusal}"),
+        None => log::error!("the hypervisor itself failed: {info}"),
+    }
     off()
 }

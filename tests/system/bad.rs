@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use partita_tests::{On, Outcome, partita, qemu, system_tests};
+use partita_tests::{Machine, On, Outcome, partita, qemu, system_tests};
 use tempfile::TempDir;
 
 /// A good image and bundle that a test may spoil.
@@ -43,6 +43,12 @@ impl Built {
 /// Exactly one error, which has all of `words`; no partition said anything; QEMU ended by itself.
 #[track_caller]
 fn refused(outcome: &Outcome, words: &[&str]) {
+    told(outcome, words);
+    outcome.check(outcome.status == Some(0), "the machine powered off by itself");
+}
+
+#[track_caller]
+fn told(outcome: &Outcome, words: &[&str]) {
     let errors: Vec<_> =
         outcome.lines("partita").into_iter().filter(|line| line.starts_with("error: ")).collect();
     outcome.check(errors.len() == 1, &format!("one error, not {}", errors.len()));
@@ -52,7 +58,6 @@ fn refused(outcome: &Outcome, words: &[&str]) {
     outcome.check(!outcome.log.lines().any(|line| line.starts_with('[')), "nothing was started");
     outcome.check(!outcome.log.contains("panic"), "no panic for a user interface");
     outcome.check(outcome.log.lines().count() < 20, "no endless output");
-    outcome.check(outcome.status == Some(0), "the machine powered off by itself");
 }
 
 system_tests! {
@@ -103,6 +108,17 @@ system_tests! {
         let at = built.find(b"00000000metronome\0") + 8;
         bundle[at..at + 9].copy_from_slice(b"metronomy");
         refused(&built.boot(&bundle), &["metronome"]);
+    }
+
+    /// There is nothing wrong with a plan but that there is too much of it: here a property of a device, which goes into its
+    /// partition's tree.
+    fn more_than_the_boots_heap(on) [virt_gicv3: run, virt_gicv2: run, raspi4b: run] {
+        let padding = "00 ".repeat(1_500_000);
+        let padded = format!("&{{/pl031@9010000}} {{ padding = [{padding}]; }};\n&{{/}} {{");
+        let changes = [("&{/} {", padded.as_str())];
+        let outcome = Machine::run_changed(on, "tests/system/probe-1.dtso", &changes).to_end();
+        told(&outcome, &["more memory to prepare than the 4096 KiB", "a block of 2048 KiB"]);
+        outcome.check(outcome.status == Some(1), "the tool says that the plan was refused");
     }
 
     /// A boot loader that enters below EL2: the registers that a hypervisor needs are not there, nor PSCI to
