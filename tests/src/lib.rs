@@ -9,6 +9,7 @@ mod bundle;
 mod console;
 mod debugger;
 mod entry;
+pub mod exits;
 mod firmware;
 pub mod lives;
 mod machine;

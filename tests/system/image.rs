@@ -1,63 +1,19 @@
 //! The linked image, instruction by instruction: no exit of a guest can make EL2 panic, allocate, call through a pointer,
 //! or come to the end of its stack; and what a guest trained cannot steer it.
 
+use partita_tests::exits::{self, ENDS, FORBIDDEN, TABLES, slots};
 use partita_tests::reach::Image;
 use partita_tests::{build_image, system_tests};
 
 const ONE_IMAGE: &str = "one image for all boards";
 
-/// Where exits are not followed further: the machine is at its end, and no partition runs that could be disturbed.
-const ENDS: &[(&str, &str)] = &[
-    (
-        "partita::trap::fault::machine_fails",
-        "EL2 failed with a lock that all share: it is said and the machine ends",
-    ),
-    ("partita::status::summarize", "every partition is off: the last words"),
-    ("partita::power::off", "the same, or a defect was told: the machine ends"),
-];
-
-/// What must not be reached: every way to the panic handler goes through one of the first, every allocation through one
-/// of the others.
-const FORBIDDEN: &[&str] = &[
-    "rust_begin_unwind",
-    "panicking",
-    "unwrap_failed",
-    "expect_failed",
-    "handle_alloc_error",
-    "__rust_alloc",
-    "__rust_realloc",
-    "__rust_dealloc",
-    "GlobalAlloc",
-    "buddy_system_allocator",
-];
-
 /// What an exit may have on its stack, of 16 KiB (src/layout.rs): the guard page is there for what is not known to be.
 const MOST_STACK: u64 = 0x2000;
-
-/// The vector tables, and whether they guard the way to Rust.
-const TABLES: [(&str, bool); 8] = [
-    ("vectors", false),
-    ("vectors_v2", false),
-    ("vectors_guarded", true),
-    ("vectors_v2_guarded", true),
-    ("vectors_direct", false),
-    ("vectors_v2_direct", false),
-    ("vectors_direct_guarded", true),
-    ("vectors_v2_direct_guarded", true),
-];
-
-/// Entries of a vector table (DDI 0487, D1.3.5).
-fn slots(table: u64) -> impl Iterator<Item = u64> {
-    (0..16).map(move |slot| table + 0x80 * slot)
-}
 
 system_tests! {
     fn no_exit_panics_or_allocates(_on) [virt_gicv3: run, virt_gicv2: ONE_IMAGE, raspi4b: ONE_IMAGE] {
         let image = Image::new(&build_image());
-        let entries: Vec<u64> =
-            TABLES.iter().map(|(table, _)| table).flat_map(|table| slots(image.symbol(table))).collect();
-        let ends: Vec<&str> = ENDS.iter().map(|(name, _)| *name).collect();
-        let reached = image.reach(&entries, &ends, FORBIDDEN);
+        let reached = exits::reached(&image);
         for ((finding, place), way) in &reached.findings {
             println!("{finding:?} {place}\n    {}", way.join(" -> "));
         }
@@ -67,7 +23,7 @@ system_tests! {
         println!("at most {deepest} bytes of stack: {}", way.join(" -> "));
         assert!(*deepest <= MOST_STACK, "{deepest} bytes of stack");
         // It looked at what it is about; an end that nothing comes to is none;
-        for name in ["trap_sync", "trap_irq", "trap_serror", "trap_aarch32", "core_idle", "el2_fault"].iter().chain(&ends) {
+        for name in ["trap_sync", "trap_irq", "trap_serror", "trap_aarch32", "core_idle", "el2_fault"].into_iter().chain(ENDS.map(|(name, _)| name)) {
             let found = reached.functions.iter().any(|function| function.starts_with(name));
             assert!(found, "{name} is not reached");
         }
