@@ -246,8 +246,7 @@ impl Core {
             self.stage1.activate();
             msr!("tpidr_el2", core::ptr::from_mut(self) as u64);
             msr!("vbar_el2", gic::vectors(self.guard.is_needed(), self.partition.direct).0 as u64);
-            let alone = self.partition.vcpus.len() == 1;
-            traps::set(self.partition.vttbr, self.partition.vtcr, self.vcpu, alone);
+            traps::set(self.partition, self.vcpu);
         }
         barrier::isb(barrier::SY);
         gic::controller().init_core(self.own.seat, self.own_interrupts());

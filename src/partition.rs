@@ -58,6 +58,9 @@ pub struct Setup {
     pub bell: Option<u32>,
     /// and where that root lies, and what is in it.
     pub root: (PaSpan, Vec<u8>),
+    /// Whether maintenance that it asks of all cores stays on its own, which is its only one: others' cores would stop for it. One
+    /// that has the machine to itself has nobody to spare, and no exit for it.
+    pub spares_others: bool,
     /// Whether devices of its are behind an SMMU that EL2 drives; its cores then map what that needs.
     pub streams: bool,
     /// Where it sees its emulated UART, and that one's interrupt.

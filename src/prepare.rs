@@ -119,6 +119,7 @@ pub fn partition(
             direct,
             bell: wanted.bell,
             root: (root_span, table(root_span)),
+            spares_others: wanted.cpus.len() == 1 && plan.partitions.len() > 1,
             streams: !wanted.streams.is_empty(),
             vcpus: wanted.cpus.iter().map(|&index| vcpu(index, highest, machine)).collect(),
             dist: frames.0,

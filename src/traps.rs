@@ -12,6 +12,7 @@ use partita_model::speculation::Speculation;
 use partita_model::weaken::{Guard, removed};
 
 use crate::gic::{Version, version};
+use crate::partition::Partition;
 use crate::sysreg::{mrs, msr};
 
 macro_rules! id_registers {
@@ -75,19 +76,19 @@ pub fn pa_bits() -> u32 {
     }
 }
 
-/// Sets EL2's controls over this core's guest, which is its partition's only one if it is `alone`.
+/// Sets EL2's controls over this core's guest, a virtual CPU of this partition's.
 ///
 /// # Safety
-/// The stage 2 that `vttbr` and `vtcr` name is complete, and no guest runs on this core.
-pub unsafe fn set(vttbr: u64, vtcr: u64, vcpu: usize, alone: bool) {
+/// The partition's stage 2 is complete, and no guest runs on this core.
+pub unsafe fn set(partition: &Partition, vcpu: usize) {
     let host = host();
     let counters = if host.has_pmu() { (mrs!("pmcr_el0") >> 11 & 0x1f) as u8 } else { 0 };
     let controls = Controls::new(&host, counters);
-    let controls = if alone { controls.alone(&host) } else { controls };
+    let controls = if partition.spares_others { controls.alone(&host) } else { controls };
     // SAFETY: as the caller promises. Registers of optional features are written only where the feature is.
     unsafe {
-        msr!("vtcr_el2", vtcr);
-        msr!("vttbr_el2", vttbr);
+        msr!("vtcr_el2", partition.vtcr);
+        msr!("vttbr_el2", partition.vttbr);
         msr!("vpidr_el2", MIDR_EL1.get());
         // Bit 31 is RES1; U = 0: part of a multiprocessor; Aff0 = virtual CPU.
         msr!("vmpidr_el2", 1 << 31 | vcpu as u64);

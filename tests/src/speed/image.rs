@@ -6,9 +6,10 @@ use serde_json::Value;
 use tempfile::NamedTempFile;
 
 use super::{Figures, PLAN};
-use crate::{On, build};
+use crate::reach::Image;
+use crate::{On, build, exits};
 
-/// Bytes of the linked image's code and constants, of the file that a boot loader loads, and of the RAM on a board of four
+/// Bytes of the linked image's code, of that which exits can come to, and of its constants, of the file that a boot loader loads, and of the RAM on a board of four
 /// cores that no partition can have because it is the hypervisor's.
 pub fn image(on: On) -> Figures {
     let plan = plan(on, PLAN, &[("cpus = <0>", "cpus = <0 1 2 3>")]);
@@ -20,8 +21,10 @@ pub fn image(on: On) -> Figures {
         let section = build::section(name);
         section.end - section.start
     };
+    let exits = 4 * exits::reached(&Image::new(&build::image())).instructions as u64;
     [
         ("image-text", size(".text")),
+        ("image-exits", exits),
         ("image-rodata", size(".rodata")),
         ("image-file", build::image_file()),
         ("ram-kept", kept),

@@ -77,6 +77,7 @@ pub const ROWS: &[Row] = {
         row("isenabler-write-again", Instructions, "store to ISENABLER0, set already"),
         row("isenabler-write", Instructions, "store to ISENABLER0 that enables a PPI and an SGI"),
         row("tlbi-for-all-cores", Instructions, "TLBI VAE1IS, in a guest of one core"),
+        row("tlbi-beside", Instructions, "the same beside another partition"),
         row(
             "timer-latency",
             Instructions,
@@ -100,6 +101,7 @@ pub const ROWS: &[Row] = {
         row("restart-launch", Instructions, "until its first instruction"),
         row("restart", Instructions, "all of that, from the command to the first instruction"),
         row("image-text", Bytes, "code in the image, bytes"),
+        row("image-exits", Bytes, "of that, what a guest's exit can come to"),
         row("image-rodata", Bytes, "constants in the image, bytes"),
         row("image-file", Bytes, "the image as it is loaded, bytes"),
         row("ram-kept", Bytes, "RAM that is the hypervisor's for good, bytes"),
