@@ -321,6 +321,31 @@ fn a_group_that_the_guest_disabled_gives_way() {
     assert_eq!(world.ack(0), Some(34));
 }
 
+/// EL2 hears of it each time, with the one list register taken by a group that no longer comes through.
+#[test]
+fn groups_change_while_others_wait() {
+    for (group0, others) in [(34, 2), (36, 1)] {
+        for between in [None, Some(0)] {
+            let mut world = world(1, 1);
+            world.write(0x84, !(1 << (group0 - 32)));
+            for intid in [34, 36] {
+                world.input(0, intid, true);
+                world.quiesce();
+            }
+            for groups in between.into_iter().chain([others]) {
+                assert_eq!(
+                    lr::intid(world.machine.borrow().cores[0].lrs[0]),
+                    34,
+                    "of the same priority, the first"
+                );
+                world.machine.borrow_mut().cores[0].groups = groups;
+                world.quiesce();
+            }
+            assert_eq!(world.ack(0), Some(36), "group 0 has {group0}, now {others} by way of {between:?}");
+        }
+    }
+}
+
 #[test]
 fn emulated_lines() {
     let mut world = world(1, 4);
