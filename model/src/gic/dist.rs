@@ -175,7 +175,9 @@ impl Vgic {
         value
     }
 
-    /// ICFGR: two bits per interrupt, of which the upper says edge-triggered. SGIs' are fixed.
+    /// ICFGR: two bits per interrupt, of which the upper says edge-triggered. SGIs' are fixed, and a GICv2's PPIs': whether those
+    /// can be changed is the implementation's to say (IHI 0048, 4.3.13), and a machine may have one register for all cores', other
+    /// partitions' among them (QEMU, 10.0, hw/intc/arm_gic.c). In GICv3 each redistributor has its own.
     pub(super) fn config_access<H: Hw, L: ListRegisters>(
         &mut self,
         word: Word,
@@ -191,7 +193,11 @@ impl Vgic {
         };
         let edge =
             (0..16).filter(|bit| written & 2 << (2 * bit) != 0).fold(0, |all, bit| all | 1 << (bit + shift));
-        let fixed = if matches!(word, Word::Private(_)) { 0xffff } else { 0 };
+        let fixed = match (word, self.version) {
+            (Word::Private(_), Version::V2) if !removed(Guard::GicPpiTrigger) => !0,
+            (Word::Private(_), _) => 0xffff,
+            (Word::Shared(_), _) => 0,
+        };
         self.set_edge(word, half & !fixed, edge, ctx);
         0
     }

@@ -123,6 +123,8 @@ guards! {
     GicForeignSpi = "gic-foreign-spi";
     /// Redistributor or banked registers: PPIs that are not the guest's (EL2's timer, maintenance) do not exist.
     GicForeignPpi = "gic-foreign-ppi";
+    /// GICD_ICFGR1: PPIs' triggers are not the guest's, as a machine may have one register for all cores (GICv2).
+    GicPpiTrigger = "gic-ppi-trigger";
     /// GICD_IROUTER and GICD_ITARGETSR: a target is one of the partition's own virtual CPUs.
     GicRoute = "gic-route";
     /// Redistributors end with the partition's own virtual CPUs (GICv3).

@@ -132,6 +132,7 @@ pub const REMOVALS: &[Removal] = &[
     attack(Guard::Hstr, ALL, "endless/aarch32"),
     attack(Guard::FineGrained, NEW, "hidden/sme"),
     attack(Guard::GicRoute, GICV2, "gicd/routes"),
+    attack(Guard::GicPpiTrigger, GICV2, "gicd/private-config"),
     Removal {
         guard: Guard::ConsoleClean,
         places: ALL,

@@ -43,6 +43,13 @@ pub const ROWS: &[Row] = &[
     Row::new("foreign-priority", "a priority for every interrupt", ABSENT, FILTER, priority),
     Row::new("foreign-config", "edge and level of every interrupt", ABSENT, FILTER, config),
     Row::new(
+        "private-config",
+        "edge and level of the PPIs, by a register that a GICv2 may have once for all cores",
+        "they stay as the board has them; GICv3 has them in each redistributor",
+        FILTER,
+        private_config,
+    ),
+    Row::new(
         "routes",
         "routes of every interrupt to every core there could be",
         "own cores only, own interrupts only",
@@ -199,6 +206,18 @@ fn config(env: &Env) -> Outcome {
             ensure!(set == 0 || is_ours(env.machine, intid), "configuration of interrupt {intid}: {set}");
         }
     }
+    again(env)
+}
+
+/// ICFGR1 is left as it is for some ticks of the victim's.
+fn private_config(env: &Env) -> Outcome {
+    let at = gicd() + irq::CONFIG + 4;
+    let before = read32(at);
+    write32(at, before ^ 0xaaaa_aaaa);
+    let seen = read32(at);
+    timer::spin(timer::frequency() / 20);
+    write32(at, before);
+    same!(seen, before, "ICFGR1");
     again(env)
 }
 

@@ -164,10 +164,11 @@ impl Hw for Physical {
     fn set_edge(&mut self, word: Word, intid: u32, edge: bool) -> bool {
         let mut now = edge;
         self.0.borrow().reach(self.1, word);
+        let banked = self.0.borrow().banked;
         self.0.borrow_mut().each(word, 1 << (intid % 32), |line| {
             assert!(!line.enabled, "trigger of an enabled interrupt");
-            // PPIs' triggers are fixed on this machine.
-            if matches!(word, Word::Shared(_)) {
+            // PPIs' triggers are fixed on this machine if it has redistributors.
+            if matches!(word, Word::Shared(_)) || banked {
                 line.edge = edge;
             }
             now = line.edge;

@@ -77,6 +77,19 @@ fn word_0_is_the_accessing_vcpus() {
     assert_eq!(world.read(0xc00), 0xaaaa_aaaa);
 }
 
+/// The machine would let a guest change them, and with them other cores'.
+#[test]
+fn triggers_of_ppis_stay() {
+    let mut world = world(2, 4);
+    for vcpu in 0..2 {
+        for value in [!0, 0] {
+            world.dist(vcpu, 0xc04, 4, Some(value));
+            assert_eq!(world.dist(vcpu, 0xc04, 4, None), 0);
+            assert!(world.machine.borrow().cores.iter().all(|core| core.ppis.iter().all(|line| !line.edge)));
+        }
+    }
+}
+
 #[test]
 fn targets() {
     let mut world = world(3, 4);
