@@ -25,8 +25,9 @@ const PAGE: usize = 4096;
 /// How often memory is looked at afterwards, at most: the victim may be in the midst of something that it rarely does, and
 /// on a busy computer it is in the midst of it for long.
 const LOOKS: usize = 20;
-/// Milliseconds between them, not in tune with what the victim does once a second.
-const APART: u64 = 170;
+/// Between them, and between what the victim prints and a look: not in tune with what it does once a second. While it prints, the
+/// lock of its console is taken, and what is so in both looks of the calm would have to be so afterwards.
+const APART: Duration = Duration::from_millis(170);
 /// The victim's core, as QEMU counts, and the attacker's first one.
 pub(super) const VICTIM: usize = 0;
 pub(super) const ATTACKER: usize = 1;
@@ -221,8 +222,10 @@ pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
     machine.wait_for("[victim] victim: report 1 ");
     let mut monitor = Monitor::connect(folder.path());
     let starved = starved.then(|| Starved::new(&monitor.threads(), VICTIM));
+    std::thread::sleep(APART);
     let first = monitor.memory(&spans);
     machine.wait_for("[victim] victim: report 2 ");
+    std::thread::sleep(2 * APART);
     let second = monitor.memory(&spans);
     let early = first_row(&machine.now().log).is_some();
     machine.wait_for_line("attacker: done ");
@@ -230,7 +233,7 @@ pub fn lay(on: On, conditions: Conditions<'_>) -> Siege {
     machine.wait_until("the victim reports", |log| log.matches("[victim] victim: report ").count() > reports);
     let mut last = Vec::new();
     let changed = loop {
-        std::thread::sleep(Duration::from_millis(APART));
+        std::thread::sleep(APART);
         last.push(monitor.memory(&spans));
         let changed = changed(&spans, [&first, &second], &last);
         if changed.is_empty() || last.len() == LOOKS {
