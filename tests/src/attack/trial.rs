@@ -227,10 +227,13 @@ fn look(running: &mut Running, removal: &Removal) -> Option<String> {
     let words = || removal.sign.words(removal.scene);
     let table = Table::of(removal.scene).map_or(&PROBE, |(table, _)| table);
     match removal.sign {
-        Sign::Row(row) => {
+        Sign::Row(row) | Sign::RowOrStand(row) => {
             let end = table.done();
-            running.watch(|log| table.escaped(row, log).is_some() || log.contains(&end));
-            table.escaped(row, &running.now().log).map(|why| format!("{}: {why}", words()))
+            let ended = running.watch(|log| table.escaped(row, log).is_some() || log.contains(&end));
+            let stands = !ended && matches!(removal.sign, Sign::RowOrStand(_));
+            let why = table.escaped(row, &running.now().log);
+            let why = why.or_else(|| stands.then(|| "the machine comes to a stand".to_owned()));
+            why.map(|why| format!("{}: {why}", words()))
         }
         Sign::Failed => running.watch(el2_failed).then(words),
         Sign::Console(text) => running.watch(|log| log.contains(text)).then(words),
@@ -307,7 +310,7 @@ fn all_in_place(on: On, cpu: &str, table: &Table, removals: &[&Removal]) -> (Vec
     let looked_at = removals.iter().any(|removal| matches!(removal.sign, Sign::Seen(..)));
     let mut debugger = (done && looked_at).then(|| running.debugger());
     let mut gone = |removal: &&&Removal| match removal.sign {
-        Sign::Row(row) => !ENDINGS.contains(&row) && !table.held(row, &log),
+        Sign::Row(row) | Sign::RowOrStand(row) => !ENDINGS.contains(&row) && !table.held(row, &log),
         Sign::Failed => el2_failed(&log),
         Sign::Console(text) => log.contains(text),
         Sign::Nameless(line) => whole_lines(&log).any(|one| one == line),
