@@ -145,7 +145,8 @@ pub const REMOVALS: &[Removal] = &[
     sign(Guard::FastSgiPeer, GICV3, "sgi-nobody", Sign::Failed),
     sign(Guard::Hcrx, NEW, "memory-hold", Sign::Seen("HCRX_EL2.MSCEn is set", later_enabled)),
     row(Guard::Stage2End, ALL, "abort-reads"),
-    // On raspi4b the guest's set-up of its distributor may already take the UART's interrupt from the console.
+    // On raspi4b the guest's set-up of its distributor may already take the UART's interrupt from the console; so it may without
+    // gic-foreign-spi.
     sign(Guard::Stage2Distributor, ALL, "gicd-foreign", Sign::RowOrStand("gicd-foreign")),
     row(Guard::Stage2Redistributors, GICV3, "abort-foreign-redistributor"),
     row(Guard::Stage2InterfaceControl, GICV2, "gicv2-hypervisor-registers"),
@@ -172,7 +173,7 @@ pub const REMOVALS: &[Removal] = &[
     row(Guard::MdcrTpm, ALL, "features-shown-or-undefined"),
     row(Guard::HiddenUndefined, ALL, "features-shown-or-undefined"),
     row(Guard::IdFilter, ALL, "features-hidden"),
-    row(Guard::GicForeignSpi, ALL, "gicd-foreign"),
+    sign(Guard::GicForeignSpi, ALL, "gicd-foreign", Sign::RowOrStand("gicd-foreign")),
     row(Guard::GicForeignPpi, ALL, "gic-foreign-ppis"),
     row(Guard::GicRedistributor, GICV3, "abort-foreign-redistributor"),
     row(Guard::SgiAffinity, GICV3, "sgi-nobody"),
