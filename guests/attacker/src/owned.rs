@@ -52,18 +52,18 @@ impl Owned {
 /// Bytes of a page.
 pub const PAGE: u64 = 0x1000;
 
-/// Reads a page of registers at every offset, in every width: the fault, if there was one.
-pub fn read_whole(base: u64) -> Option<Fault> {
+/// Reads so many bytes of registers at every offset, in every width: the fault, if there was one.
+pub fn read_whole(base: u64, size: u64) -> Option<Fault> {
     let ((), fault) = catch(|| {
-        (0..PAGE).for_each(|offset| _ = read8(base + offset));
-        (0..PAGE).step_by(2).for_each(|offset| _ = read16(base + offset));
-        (0..PAGE).step_by(4).for_each(|offset| _ = read32(base + offset));
-        (0..PAGE).step_by(8).for_each(|offset| _ = read64(base + offset));
+        (0..size).for_each(|offset| _ = read8(base + offset));
+        (0..size).step_by(2).for_each(|offset| _ = read16(base + offset));
+        (0..size).step_by(4).for_each(|offset| _ = read32(base + offset));
+        (0..size).step_by(8).for_each(|offset| _ = read64(base + offset));
     });
     fault
 }
 
-/// Writes a value there in the same way, and last single bytes.
+/// Writes a value to a page of registers in the same way, and last single bytes.
 pub fn write_whole(base: u64, value: u64) -> Option<Fault> {
     let ((), fault) = catch(|| {
         (0..PAGE).step_by(4).for_each(|offset| write32(base + offset, value as u32));

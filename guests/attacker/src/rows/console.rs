@@ -5,11 +5,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use partita_guest::console;
 use partita_guest::exception::catch;
-use partita_guest::mmio::{read8, read16, read32, read64, write8, write16, write32, write64};
+use partita_guest::mmio::{read32, write8, write16, write32, write64};
 use partita_guest::rows::{Env, Outcome, cores, irq};
 use partita_guest::{cpu, timer};
 
-use crate::owned::DATA;
+use crate::owned::{DATA, PAGE, read_whole};
 use crate::table::Row;
 use crate::{ensure, skip};
 
@@ -71,7 +71,6 @@ pub const ROWS: &[Row] = &[
 
 const DR: u64 = 0x00;
 const FR: u64 = 0x18;
-const PAGE: u64 = 0x1000;
 
 fn base() -> u64 {
     console::base()
@@ -88,21 +87,7 @@ fn put(bytes: &[u8]) {
 }
 
 fn read_all(_: &Env) -> Outcome {
-    let base = base();
-    let (_, fault) = catch(|| {
-        (0..PAGE).for_each(|offset| {
-            read8(base + offset);
-        });
-        (0..PAGE).step_by(2).for_each(|offset| {
-            read16(base + offset);
-        });
-        (0..PAGE).step_by(4).for_each(|offset| {
-            read32(base + offset);
-        });
-        (0..PAGE).step_by(8).for_each(|offset| {
-            read64(base + offset);
-        });
-    });
+    let fault = read_whole(base(), PAGE);
     ensure!(fault.is_none_or(|fault| fault.class() == DATA && !fault.serror), "{fault:x?}");
     Ok(())
 }

@@ -1,13 +1,13 @@
 //! The distributor: every offset, every width, every value. Interrupts that are not the partition's are not there.
 
 use partita_guest::exception::catch;
-use partita_guest::mmio::{read8, read16, read32, read64, write8, write16, write32, write64};
+use partita_guest::mmio::{read8, read32, read64, write8, write16, write32, write64};
 use partita_guest::rows::irq::{self, gicd, is_ours};
 use partita_guest::rows::{Env, Outcome, cores};
 use partita_guest::{gic, timer};
 
 use crate::code::run;
-use crate::owned::DATA;
+use crate::owned::{DATA, read_whole};
 use crate::table::Row;
 use crate::{ensure, same};
 
@@ -99,21 +99,7 @@ fn size(env: &Env) -> u64 {
 }
 
 fn read_all(env: &Env) -> Outcome {
-    let (base, size) = (gicd(), size(env));
-    let (_, fault) = catch(|| {
-        (0..size).for_each(|offset| {
-            read8(base + offset);
-        });
-        (0..size).step_by(2).for_each(|offset| {
-            read16(base + offset);
-        });
-        (0..size).step_by(4).for_each(|offset| {
-            read32(base + offset);
-        });
-        (0..size).step_by(8).for_each(|offset| {
-            read64(base + offset);
-        });
-    });
+    let fault = read_whole(gicd(), size(env));
     ensure!(fault.is_none_or(|fault| fault.class() == DATA && !fault.serror), "{fault:x?}");
     Ok(())
 }
@@ -209,7 +195,7 @@ fn config(env: &Env) -> Outcome {
     again(env)
 }
 
-/// ICFGR1 is left as it is for some ticks of the victim's.
+/// What was written to ICFGR1 stays there for some ticks of the victim's, were it taken.
 fn private_config(env: &Env) -> Outcome {
     let at = gicd() + irq::CONFIG + 4;
     let before = read32(at);

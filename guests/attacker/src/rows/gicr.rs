@@ -8,7 +8,7 @@ use partita_guest::rows::{Env, Outcome};
 use partita_guest::{cpu, gic};
 
 use super::edges::STAGE2;
-use crate::owned::{DATA, Owned, aborted};
+use crate::owned::{DATA, Owned, aborted, read_whole};
 use crate::table::Row;
 use crate::{ensure, fail, same};
 
@@ -249,21 +249,7 @@ fn private(env: &Env) -> Outcome {
 const INTERFACE: u64 = 0x2000;
 
 fn interface_read(_: &Env) -> Outcome {
-    let base = gicc();
-    let (_, fault) = catch(|| {
-        (0..INTERFACE).for_each(|offset| {
-            read8(base + offset);
-        });
-        (0..INTERFACE).step_by(2).for_each(|offset| {
-            read16(base + offset);
-        });
-        (0..INTERFACE).step_by(4).for_each(|offset| {
-            read32(base + offset);
-        });
-        (0..INTERFACE).step_by(8).for_each(|offset| {
-            read64(base + offset);
-        });
-    });
+    let fault = read_whole(gicc(), INTERFACE);
     ensure!(fault.is_none_or(|fault| fault.class() == DATA), "{fault:x?}");
     Ok(())
 }

@@ -98,7 +98,7 @@ fn unmoved(device: &Device, attack: impl FnOnce() -> Outcome) -> Outcome {
 fn read_all(env: &Env) -> Outcome {
     let device = device(env)?;
     unmoved(&device, || {
-        let fault = read_whole(device.base);
+        let fault = read_whole(device.base, PAGE);
         ensure!(fault.is_none(), "{fault:x?}");
         Ok(())
     })

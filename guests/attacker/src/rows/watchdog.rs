@@ -72,7 +72,7 @@ fn quiet(watchdog: Watchdog) -> Outcome {
 fn read_all(env: &Env) -> Outcome {
     let watchdog = watchdog(env)?;
     for base in [watchdog.control, watchdog.refresh] {
-        let fault = read_whole(base);
+        let fault = read_whole(base, PAGE);
         ensure!(fault.is_none(), "{base:#x}: {fault:x?}");
     }
     quiet(watchdog)
