@@ -40,13 +40,14 @@ impl Built {
     }
 }
 
-/// Exactly one error, which has all of `words`; no partition said anything; QEMU ended by itself.
+/// As [`told`], and QEMU ended by itself.
 #[track_caller]
 fn refused(outcome: &Outcome, words: &[&str]) {
     told(outcome, words);
     outcome.check(outcome.status == Some(0), "the machine powered off by itself");
 }
 
+/// Exactly one error, which has all of `words`; no partition said anything.
 #[track_caller]
 fn told(outcome: &Outcome, words: &[&str]) {
     let errors: Vec<_> =

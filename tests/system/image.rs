@@ -23,7 +23,8 @@ system_tests! {
         println!("at most {deepest} bytes of stack: {}", way.join(" -> "));
         assert!(*deepest <= MOST_STACK, "{deepest} bytes of stack");
         // It looked at what it is about; an end that nothing comes to is none;
-        for name in ["trap_sync", "trap_irq", "trap_serror", "trap_aarch32", "core_idle", "el2_fault"].into_iter().chain(ENDS.map(|(name, _)| name)) {
+        let entries = ["trap_sync", "trap_irq", "trap_serror", "trap_aarch32", "core_idle", "el2_fault"];
+        for name in entries.into_iter().chain(ENDS.map(|(name, _)| name)) {
             let found = reached.functions.iter().any(|function| function.starts_with(name));
             assert!(found, "{name} is not reached");
         }

@@ -9,8 +9,8 @@ use super::{Figures, PLAN};
 use crate::reach::Image;
 use crate::{On, build, exits};
 
-/// Bytes of the linked image's code, of that which exits can come to, and of its constants, of the file that a boot loader loads, and of the RAM on a board of four
-/// cores that no partition can have because it is the hypervisor's.
+/// Bytes of the linked image's code, of that which exits can come to, and of its constants; of the file that a boot loader
+/// loads; and of the RAM on a board of four cores that no partition can have because it is the hypervisor's.
 pub fn image(on: On) -> Figures {
     let plan = plan(on, PLAN, &[("cpus = <0>", "cpus = <0 1 2 3>")]);
     let plan = plan.unwrap_or_else(|why| panic!("{why}"));
